@@ -1,0 +1,36 @@
+//! How the daemon talks back: user space cannot write a socket's storage, so it leaves a word in an array that is
+//! mapped into its memory, in the slot of the socket's cookie.
+
+/// What the daemon wants of a socket.
+pub mod verb {
+    /// Nothing was said.
+    pub const NONE: u32 = 0;
+    /// Nothing more to learn: ship no more bytes of it.
+    pub const STOP: u32 = 1;
+    /// Leave out what this end receives before the sequence number `argument`.
+    pub const RESUME_RECEIVED: u32 = 2;
+    /// Leave out what this end sends before the sequence number `argument`.
+    pub const RESUME_SENT: u32 = 3;
+}
+
+/// One slot. The kernel acts on it only where `cookie` is the socket's own, so two sockets that share a slot cost
+/// each other a repeated word, never a wrong one.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Control {
+    pub cookie: u64,
+    /// One of [`verb`].
+    pub verb: u32,
+    pub argument: u32,
+}
+
+const _: () = assert!(size_of::<Control>() == 16);
+
+/// A power of two: 65,536 slots of 16 bytes are 1 MiB.
+pub const CONTROL_SLOTS: u32 = 1 << 16;
+
+/// Cookies are handed out in order, so neighbours never share a slot.
+#[must_use]
+pub const fn control_slot(cookie: u64) -> u32 {
+    (cookie as u32) & (CONTROL_SLOTS - 1)
+}

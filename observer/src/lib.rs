@@ -1,0 +1,15 @@
+//! Observer: one module per stage; data flows one way and no stage imports its neighbour. See ARCHITECTURE.md.
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod conntrack;
+pub mod decode;
+pub mod graph;
+pub mod identity;
+pub mod model;
+pub mod probe;
+pub mod protocol;
+pub mod runtime;
+pub mod sink;
+pub mod token;
+pub mod verdict;

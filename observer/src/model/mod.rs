@@ -1,0 +1,21 @@
+//! The shared vocabulary: no IO, no cluster client, no kernel. Every stage imports this and none imports another.
+
+mod authentication;
+mod declaration;
+mod edge;
+mod encryption;
+mod event;
+mod finding;
+mod identity;
+mod record;
+mod time;
+
+pub use authentication::{Authentication, AuthenticationStatus, Scheme, TokenFacts, TokenKind};
+pub use declaration::{Declaration, DeclarationStatus};
+pub use edge::{EdgeEnd, EdgeKey, EdgePort};
+pub use encryption::{Encryption, EncryptionStatus, Evidence, Link, Mesh};
+pub use event::{Close, Cookie, Direction, Endpoint, Event, Open, Payload, Transport, UdpClose};
+pub use finding::FindingKind;
+pub use identity::{Identity, Kind, Pod, Port, Workload};
+pub use record::{CloseReason, FlowRecord, Hop, LastRequest, Party, Protocol, Reporter, RequestCounts};
+pub use time::Timestamp;
