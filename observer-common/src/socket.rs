@@ -64,8 +64,8 @@ pub struct UdpConversation {
     pub last: u64,
     pub bytes_sent: u64,
     pub bytes_received: u64,
-    pub datagrams_sent: u32,
-    pub datagrams_received: u32,
+    pub datagrams_sent: u64,
+    pub datagrams_received: u64,
     pub local_ip: [u8; 16],
     pub local_port: u16,
     /// A [`Direction`]: who spoke first.
@@ -75,5 +75,5 @@ pub struct UdpConversation {
 
 const _: () = {
     assert!(size_of::<UdpKey>() == 32);
-    assert!(size_of::<UdpConversation>() == 72);
+    assert!(size_of::<UdpConversation>() == 80);
 };

@@ -1,0 +1,129 @@
+//! Writing records into the ring. A record that finds no room is counted, never waited for.
+
+use core::arch::asm;
+
+use aya_ebpf::bindings::{BPF_RB_NO_WAKEUP, __sk_buff};
+use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes};
+use observer_common::{Counter, Data, Header, LARGE_CHUNK, MEDIUM_CHUNK, SMALL_CHUNK, Tuple};
+
+use crate::maps::{EVENTS, count};
+
+/// The daemon drains the ring by the clock: a wake-up costs the traffic more than the record.
+const SUBMIT: u64 = BPF_RB_NO_WAKEUP as u64;
+
+#[inline(always)]
+pub fn now() -> u64 {
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// Emits a record without payload; `fill` writes it where it lies.
+#[inline(always)]
+pub fn emit<T: 'static>(fill: impl FnOnce(*mut T)) -> bool {
+    let Some(mut entry) = EVENTS.reserve::<T>(0) else {
+        count(Counter::LostConnections);
+        return false;
+    };
+    fill(entry.as_mut_ptr());
+    entry.submit(SUBMIT);
+    true
+}
+
+/// Writes the header field by field: as one value it would be built on the stack and copied.
+#[inline(always)]
+pub fn write_header(target: *mut Header, kind: u16, flags: u16, cookie: u64, cgroup: u64) {
+    unsafe {
+        (*target).kind = kind;
+        (*target).flags = flags;
+        (*target).len = 0;
+        (*target).cookie = cookie;
+        (*target).time = now();
+        (*target).cgroup = cgroup;
+    }
+}
+
+/// What a record with payload says of its bytes.
+#[derive(Clone, Copy)]
+pub struct About<'a> {
+    pub kind: u16,
+    pub flags: u16,
+    pub cookie: u64,
+    pub cgroup: u64,
+    pub sequence: u32,
+    pub left_out: u32,
+    /// Only where the socket's own record does not tell it.
+    pub tuple: Option<&'a Tuple>,
+}
+
+#[repr(C)]
+struct Chunk<const ROOM: usize> {
+    fixed: Data,
+    bytes: [u8; ROOM],
+}
+
+const FIXED: usize = size_of::<Data>();
+const SMALL_ROOM: usize = SMALL_CHUNK - FIXED;
+const MEDIUM_ROOM: usize = MEDIUM_CHUNK - FIXED;
+/// Payload bytes that one record can hold.
+pub const LARGE_ROOM: usize = LARGE_CHUNK - FIXED;
+
+/// Emits `len` (at most [`LARGE_ROOM`]) bytes of the packet from `at` on, in the smallest class that holds them.
+#[inline(always)]
+pub fn emit_bytes(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> bool {
+    let emitted = if len as usize <= SMALL_ROOM {
+        emit_chunk::<SMALL_ROOM>(skb, about, at, len)
+    } else if len as usize <= MEDIUM_ROOM {
+        emit_chunk::<MEDIUM_ROOM>(skb, about, at, len)
+    } else {
+        emit_chunk::<LARGE_ROOM>(skb, about, at, len)
+    };
+    if !emitted {
+        count(Counter::LostPayloads);
+    }
+    emitted
+}
+
+#[inline(always)]
+fn emit_chunk<const ROOM: usize>(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> bool {
+    let len = clamp::<ROOM>(len);
+    let Some(mut entry) = EVENTS.reserve::<Chunk<ROOM>>(0) else {
+        return false;
+    };
+    let chunk = entry.as_mut_ptr();
+    unsafe {
+        let fixed = &raw mut (*chunk).fixed;
+        write_header(&raw mut (*fixed).header, about.kind, about.flags, about.cookie, about.cgroup);
+        (*fixed).header.len = len;
+        (*fixed).sequence = about.sequence;
+        (*fixed).left_out = about.left_out;
+        if let Some(tuple) = about.tuple {
+            (*fixed).tuple = *tuple;
+        }
+        let bytes = &raw mut (*chunk).bytes;
+        if bpf_skb_load_bytes(skb.cast(), at, bytes.cast(), len) != 0 {
+            entry.discard(SUBMIT);
+            count(Counter::UnreadableSegments);
+            return false;
+        }
+    }
+    entry.submit(SUBMIT);
+    true
+}
+
+/// `len` within 1..=ROOM, where it lies already: the verifier must see both bounds on the very register that the
+/// helper gets, and the optimiser likes to test another one in its place.
+#[inline(always)]
+fn clamp<const ROOM: usize>(len: u32) -> u32 {
+    let mut bounded = u64::from(len);
+    unsafe {
+        asm!(
+            "if {bounded} <= {room} goto +1",
+            "{bounded} = {room}",
+            "if {bounded} != 0 goto +1",
+            "{bounded} = 1",
+            bounded = inout(reg) bounded,
+            room = const ROOM,
+            options(pure, nomem, nostack),
+        );
+    }
+    bounded as u32
+}

@@ -1,0 +1,255 @@
+//! TCP segments: which of their bytes are worth shipping.
+
+use core::mem;
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::{bpf_sock, bpf_sock_tuple};
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_sk_lookup_tcp, bpf_sk_release, bpf_skb_cgroup_id};
+use aya_ebpf::programs::SkBuffContext;
+use observer_common::{Direction, Settings, Socket, Stream, TcpOpen, Tuple, flag, kind, tcp_state, verb};
+
+use crate::field::{field, ip6};
+use crate::maps::{settings, take_control};
+use crate::packet::{self, TCP_FIN, TCP_RST, TCP_SYN, Tcp};
+use crate::ring::{About, LARGE_ROOM, emit, emit_bytes, now, write_header};
+use crate::socket;
+
+/// Longest packet that can be a bare RST: IPv6 and TCP headers with all their options.
+const LONGEST_BARE_SEGMENT: u32 = 40 + 60;
+
+/// A segment of a socket whose state we hold.
+#[inline(always)]
+pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socket) {
+    let known = unsafe { &mut *socket };
+    if known.done != 0 {
+        // How it ends is still worth knowing, and an RST is short.
+        if !SENT && ctx.len() <= LONGEST_BARE_SEGMENT {
+            note_reset(ctx, known);
+        }
+        return;
+    }
+    if known.cgroup == 0 {
+        known.cgroup = unsafe { bpf_skb_cgroup_id(ctx.skb.skb) };
+    }
+    let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return };
+    if !SENT && tcp.flags & TCP_RST != 0 {
+        known.flags |= u32::from(flag::RESET_RECEIVED);
+    }
+    if tcp.payload_len > 0 && tcp.flags & TCP_SYN == 0 {
+        payload::<SENT>(ctx, known, &tcp);
+    }
+}
+
+#[inline(always)]
+fn note_reset(ctx: &SkBuffContext, socket: &mut Socket) {
+    if let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at))
+        && tcp.flags & TCP_RST != 0
+    {
+        socket.flags |= u32::from(flag::RESET_RECEIVED);
+    }
+}
+
+/// The handshake's last segment and a Fast Open SYN may carry data, and meet the listener: the connection's own
+/// socket does not exist yet. The daemon files them by address.
+#[inline(always)]
+pub fn at_listener(ctx: &SkBuffContext) {
+    let mut tuple = Tuple::default();
+    let Some(at) = packet::addresses(ctx, false, &mut tuple) else { return };
+    let Some(tcp) = packet::tcp(ctx, at) else { return };
+    if tcp.payload_len == 0 {
+        return;
+    }
+    packet::ports(tcp.source_port, tcp.destination_port, false, &mut tuple);
+    let about = About {
+        kind: kind::TCP_DATA,
+        flags: flag::SERVER | flag::LISTENER | flag::TURN,
+        cookie: unsafe { bpf_get_socket_cookie(ctx.as_ptr()) },
+        cgroup: unsafe { bpf_skb_cgroup_id(ctx.skb.skb) },
+        // A SYN takes one sequence number before its data (RFC 7413 section 4.2).
+        sequence: tcp.sequence.wrapping_add(u32::from(tcp.flags & TCP_SYN != 0)),
+        left_out: 0,
+        tuple: Some(&tuple),
+    };
+    ship(ctx, about, tcp.payload_at, tcp.payload_len, settings().client_allowance);
+}
+
+/// A connection that was there before us: its first segment with data makes it known.
+#[inline(always)]
+pub fn of_old_socket<const SENT: bool>(ctx: &SkBuffContext, sk: *mut bpf_sock) {
+    let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return };
+    if tcp.payload_len == 0 || tcp.flags & (TCP_SYN | TCP_RST | TCP_FIN) != 0 {
+        return;
+    }
+    let role = if listener_owns(ctx, sk) { flag::SERVER } else { flag::CLIENT };
+    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    let cgroup = unsafe { bpf_skb_cgroup_id(ctx.skb.skb) };
+    // Known only once it was told: otherwise it would stay hidden for good.
+    let told = emit::<TcpOpen>(|open| unsafe {
+        write_header(&raw mut (*open).header, kind::TCP_OPEN, role | flag::MIDSTREAM, cookie, cgroup);
+        socket::write_tuple(sk, &raw mut (*open).tuple);
+        (*open).sent_start = 0;
+        (*open).received_start = 0;
+    });
+    if !told {
+        return;
+    }
+    let socket = socket::create(sk);
+    if socket.is_null() {
+        return;
+    }
+    let known = unsafe { &mut *socket };
+    known.flags = u32::from(role | flag::MIDSTREAM);
+    known.cookie = cookie;
+    known.cgroup = cgroup;
+    known.opened = now();
+    let stream = if SENT { &mut known.sent } else { &mut known.received };
+    stream.next = tcp.sequence;
+    payload::<SENT>(ctx, known, &tcp);
+}
+
+/// Whether somebody listens on the local port: no connection has port 0 for its peer, so only a listener answers.
+#[inline(always)]
+fn listener_owns(ctx: &SkBuffContext, sk: *mut bpf_sock) -> bool {
+    const CURRENT_NETNS: u64 = u64::MAX;
+    let port = (field!(sk, bpf_sock, src_port) as u16).to_be();
+    let mut tuple: bpf_sock_tuple = unsafe { mem::zeroed() };
+    let first: u8 = ctx.load(0).unwrap_or(0);
+    // By the packet's family: a dual-stack listener answers for both.
+    let size = unsafe {
+        if first >> 4 == 4 {
+            let ipv4 = &mut tuple.__bindgen_anon_1.ipv4;
+            ipv4.daddr = field!(sk, bpf_sock, src_ip4);
+            ipv4.dport = port;
+            size_of_val(ipv4)
+        } else {
+            let ipv6 = &mut tuple.__bindgen_anon_1.ipv6;
+            ipv6.daddr = ip6!(sk, bpf_sock, src_ip6);
+            ipv6.dport = port;
+            size_of_val(ipv6)
+        }
+    };
+    unsafe {
+        let listener = bpf_sk_lookup_tcp(ctx.as_ptr(), &raw mut tuple, size as u32, CURRENT_NETNS, 0);
+        if listener.is_null() {
+            return false;
+        }
+        let listening = field!(listener, bpf_sock, state) == u32::from(tcp_state::LISTEN);
+        bpf_sk_release(listener.cast());
+        listening
+    }
+}
+
+#[inline(always)]
+fn payload<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, tcp: &Tcp) {
+    if let Some(word) = take_control(socket.cookie) {
+        match word.verb {
+            verb::STOP => {
+                socket.done = 1;
+                return;
+            }
+            verb::RESUME_RECEIVED => skip_to(&mut socket.received, word.argument),
+            verb::RESUME_SENT => skip_to(&mut socket.sent, word.argument),
+            _ => {}
+        }
+    }
+    let role = socket.flags as u16;
+    let client_speaks = (role & flag::CLIENT != 0) == SENT;
+    let direction = if SENT { Direction::Sent } else { Direction::Received } as u32;
+    let turn = socket.last_speaker != direction;
+    let stream = if SENT { &mut socket.sent } else { &mut socket.received };
+
+    let end = tcp.sequence.wrapping_add(tcp.payload_len);
+    if !after(end, stream.next) {
+        return; // a retransmission of what was looked at
+    }
+    let settings = settings();
+    let full = if client_speaks { settings.client_allowance } else { settings.server_allowance };
+    socket.last_speaker = direction;
+    let mut flags = role & (flag::CLIENT | flag::SERVER | flag::MIDSTREAM | flag::LOSSY);
+    if turn {
+        stream.allowance = full;
+        flags |= flag::TURN;
+        // The peer answered, so it has all that came before: a hole is none.
+        if after(tcp.sequence, stream.next) {
+            stream.next = tcp.sequence;
+        }
+    }
+    let mut start = if after(stream.next, tcp.sequence) { stream.next } else { tcp.sequence };
+    let in_order = start == stream.next;
+    if stream.skipping != 0 {
+        if !after(end, stream.resume_at) {
+            if in_order {
+                stream.next = end;
+            }
+            return;
+        }
+        if after(stream.resume_at, start) {
+            start = stream.resume_at;
+        }
+        stream.skipping = 0;
+        stream.allowance = full;
+        flags |= flag::TURN;
+    }
+    if in_order {
+        stream.next = end;
+    }
+    let wanted = end.wrapping_sub(start);
+    let allowance = stream.allowance;
+    if allowance == 0 {
+        return;
+    }
+    let take = if wanted < allowance { wanted } else { allowance };
+    stream.allowance = allowance - take;
+    if SENT {
+        flags |= flag::SENT;
+    }
+    let about = About {
+        kind: kind::TCP_DATA,
+        flags,
+        cookie: socket.cookie,
+        cgroup: socket.cgroup,
+        sequence: start,
+        left_out: 0,
+        tuple: None,
+    };
+    let at = tcp.payload_at + start.wrapping_sub(tcp.sequence);
+    if ship(ctx, about, at, wanted, take) {
+        socket.flags &= !u32::from(flag::LOSSY);
+    } else {
+        socket.flags |= u32::from(flag::LOSSY);
+    }
+}
+
+#[inline(always)]
+fn skip_to(stream: &mut Stream, sequence: u32) {
+    stream.resume_at = sequence;
+    stream.skipping = u32::from(after(sequence, stream.next));
+}
+
+/// Ships the first `take` of `wanted` bytes, in as many records as that needs.
+#[inline(always)]
+fn ship(ctx: &SkBuffContext, mut about: About<'_>, mut at: u32, wanted: u32, take: u32) -> bool {
+    let mut left = if take < wanted { take } else { wanted };
+    let beyond = wanted - left;
+    for _ in 0..Settings::MAX_ALLOWANCE.div_ceil(LARGE_ROOM as u32) {
+        if left == 0 {
+            break;
+        }
+        let len = if left as usize > LARGE_ROOM { LARGE_ROOM as u32 } else { left };
+        left -= len;
+        about.left_out = if left == 0 { beyond } else { 0 };
+        if !emit_bytes(ctx.skb.skb, &about, at, len) {
+            return false;
+        }
+        about.flags &= !flag::TURN;
+        about.sequence = about.sequence.wrapping_add(len);
+        at += len;
+    }
+    true
+}
+
+/// Sequence numbers wrap: `a` lies after `b` within half their range (RFC 9293 section 3.4).
+#[inline(always)]
+fn after(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) > 0
+}

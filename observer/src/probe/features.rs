@@ -1,0 +1,1 @@
+pub struct Feature; pub struct FeatureState; pub fn features() {}
