@@ -278,12 +278,7 @@ impl Examined {
 impl Judgement {
     fn of_scheme(scheme: Option<Scheme>, status: AuthenticationStatus, reason: Option<&'static str>) -> Self {
         Self {
-            authentication: Authentication {
-                status,
-                scheme,
-                reason: reason.map(Cow::Borrowed),
-                token: None,
-            },
+            authentication: Authentication { status, scheme, reason: reason.map(Cow::Borrowed), token: None },
             fingerprint: None,
             api_audience: false,
             legacy: false,
