@@ -5,11 +5,12 @@ use super::verifier::Examined;
 
 /// Tokens whose examination is remembered.
 pub const MAX_CACHED_TOKENS: usize = 4_096;
-/// What the remembered claims may take together. A ServiceAccount token's take about 600 bytes, so both bounds are
-/// near; this one is for a sender who fills claims on purpose.
+/// What the remembered claims may take together. A ServiceAccount token's take about 600 bytes, so both
+/// bounds are near; this one is for a sender who fills claims on purpose.
 pub const MAX_CACHED_BYTES: usize = 4 << 20;
 
-/// Examinations by fingerprint. When full, the oldest makes room and is counted: that costs time later, never truth.
+/// Examinations by fingerprint. When full, the oldest makes room and is counted: that costs time later, never
+/// truth.
 pub(super) struct Cache {
     entries: HashMap<Fingerprint, Examined>,
     oldest_first: VecDeque<Fingerprint>,

@@ -106,7 +106,8 @@ impl<'a> Claims<'a> {
         (facts, omitted || self.audiences().nth(MAX_AUDIENCES).is_some())
     }
 
-    /// Namespace and name, from the private claims; without them from the subject, as the API server writes it.
+    /// Namespace and name, from the private claims; without them from the subject, as the API server writes
+    /// it.
     fn service_account(&self) -> Option<(&str, &str)> {
         if let Some(Object(kubernetes)) = &self.kubernetes {
             let account = kubernetes.serviceaccount.as_ref()?;
@@ -202,7 +203,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Audiences<'a> {
     }
 }
 
-/// Seconds since 1970, with a fraction if need be (RFC 7519 section 2). What lies outside the calendar is its end.
+/// Seconds since 1970, with a fraction if need be (RFC 7519 section 2). What lies outside the calendar is its
+/// end.
 struct NumericDate(Timestamp);
 
 impl<'de> Deserialize<'de> for NumericDate {

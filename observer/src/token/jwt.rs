@@ -60,8 +60,8 @@ impl<'a> Compact<'a> {
         })
     }
 
-    /// The signature's bytes; `None` if they are not written as an issuer writes them. Strict on purpose: spare bits
-    /// that differ mean that somebody changed the token.
+    /// The signature's bytes; `None` if they are not written as an issuer writes them. Strict on purpose:
+    /// spare bits that differ mean that somebody changed the token.
     pub(super) fn signature(&self) -> Option<Zeroizing<Vec<u8>>> {
         URL_SAFE_NO_PAD.decode(self.signature).ok().map(Zeroizing::new)
     }
@@ -71,7 +71,8 @@ impl<'a> Compact<'a> {
 pub(super) struct Header<'a> {
     pub(super) alg: Alg,
     pub(super) kid: Option<Cow<'a, str>>,
-    /// It names extensions that a receiver must understand (RFC 7515 section 4.1.11); none is understood here.
+    /// It names extensions that a receiver must understand (RFC 7515 section 4.1.11); none is understood
+    /// here.
     pub(super) critical: bool,
 }
 

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::jwt::{algorithm, decode};
 
-/// Keys kept of one set. A token without a key id is tried against all of them, so this also bounds that work.
+/// Keys kept of one set. A token without a key id is tried against all of them, so this also bounds that
+/// work.
 pub const MAX_KEYS: usize = 32;
 
 /// A trusted issuer and its keys.
@@ -81,8 +82,9 @@ struct Jwk {
 impl KeySet {
     /// Reads a JSON Web Key Set (RFC 7517 section 5).
     ///
-    /// Keys that cannot check a signature here (another `use`, type, curve or algorithm; RSA below 2,048 or above 8,192
-    /// bits; not well-formed; beyond [`MAX_KEYS`]) are skipped, as section 5 asks, and counted in [`Self::skipped`].
+    /// Keys that cannot check a signature here (another `use`, type, curve or algorithm; RSA below 2,048 or
+    /// above 8,192 bits; not well-formed; beyond [`MAX_KEYS`]) are skipped, as section 5 asks, and counted in
+    /// [`Self::skipped`].
     ///
     /// # Errors
     /// If it is not JSON or has no array `keys`.
@@ -116,9 +118,9 @@ impl KeySet {
 
     /// Tries the keys that the token names, or all that fit if it names none.
     ///
-    /// A named key that is not meant for `alg` makes the signature bad: `alg` of a key is the one algorithm intended for
-    /// it (RFC 7517 section 4.4), and a receiver must not use the key with any other (RFC 8725 section 3.1), so nobody
-    /// could accept that token.
+    /// A named key that is not meant for `alg` makes the signature bad: `alg` of a key is the one algorithm
+    /// intended for it (RFC 7517 section 4.4), and a receiver must not use the key with any other (RFC 8725
+    /// section 3.1), so nobody could accept that token.
     pub(super) fn check(
         &self,
         alg: Algorithm,
@@ -188,7 +190,8 @@ impl Key {
     }
 
     fn verifies(&self, alg: Algorithm, message: &[u8], signature: &Vec<u8>) -> bool {
-        // The provider by name: the crate's process-wide default panics if another dependency enables a second one.
+        // The provider by name: the crate's process-wide default panics if another dependency enables a
+        // second one.
         (aws_lc::DEFAULT_PROVIDER.verifier_factory)(&alg, &self.public)
             .is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
     }

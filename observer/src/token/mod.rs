@@ -1,7 +1,7 @@
 //! Stage `token`: the value of an Authorization header becomes a scheme, claims and a verdict, and dies here.
 //!
-//! Nothing that leaves this module holds a credential: only claims, words and a keyed hash. No clock and no IO: keys are
-//! handed in, `now` is an argument.
+//! Nothing that leaves this module holds a credential: only claims, words and a keyed hash. No clock and no
+//! IO: keys are handed in, `now` is an argument.
 
 mod cache;
 mod claims;

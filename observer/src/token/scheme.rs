@@ -14,7 +14,8 @@ pub(super) fn split(value: &[u8]) -> (Scheme, &[u8]) {
     (named(name), trim(rest))
 }
 
-/// The first word. A bearer credential is one token68 (RFC 6750 section 2.1); receivers ignore what follows it.
+/// The first word. A bearer credential is one token68 (RFC 6750 section 2.1); receivers ignore what follows
+/// it.
 pub(super) fn first_word(credentials: &[u8]) -> &[u8] {
     credentials.split(is_space).next().unwrap_or_default()
 }

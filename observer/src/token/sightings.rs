@@ -8,8 +8,8 @@ pub const MAX_SIGHTINGS: usize = 65_536;
 
 /// Which pods were seen receiving which token.
 ///
-/// When full, the oldest pair makes room and is counted. So `received` may wrongly say "no" once [`Self::evicted`]
-/// is above zero: do not conclude `replayed` from it then.
+/// When full, the oldest pair makes room and is counted. So `received` may wrongly say "no" once
+/// [`Self::evicted`] is above zero: do not conclude `replayed` from it then.
 pub struct Sightings {
     hash: KeyedHash,
     pairs: HashSet<[u64; 2]>,

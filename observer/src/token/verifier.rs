@@ -11,8 +11,8 @@ use super::jwt::{Alg, Compact, Header};
 use super::keys::{Check, Issuer};
 use super::scheme::{first_word, split};
 
-/// How far clocks may differ before a token counts as expired or not yet valid (RFC 7519 section 4.1.4: usually no more
-/// than a few minutes).
+/// How far clocks may differ before a token counts as expired or not yet valid (RFC 7519 section 4.1.4:
+/// usually no more than a few minutes).
 pub const LEEWAY: Duration = Duration::from_secs(60);
 /// The longest bearer token that is looked into, in bytes: what is captured of a request's head.
 pub const MAX_TOKEN_BYTES: usize = 16 << 10;
@@ -23,8 +23,8 @@ pub struct Judgement {
     pub authentication: Authentication,
     /// Of a bearer token: to recognise it when it comes again.
     pub fingerprint: Option<Fingerprint>,
-    /// The token is verified and the API server would take it: one of its audiences is the API server's, or it is a
-    /// ServiceAccount token of the first issuer that names no audience.
+    /// The token is verified and the API server would take it: one of its audiences is the API server's, or
+    /// it is a ServiceAccount token of the first issuer that names no audience.
     pub api_audience: bool,
     /// It claims to be a ServiceAccount token from a Secret, whatever its signature says.
     pub legacy: bool,
@@ -178,8 +178,9 @@ impl Verifier {
         }
     }
 
-    /// Whether the API server would take the token, if its signature and times are good. One without an audience counts
-    /// as meant for the API server, if it is a ServiceAccount token of the cluster's own issuer: it judges so itself.
+    /// Whether the API server would take the token, if its signature and times are good. One without an
+    /// audience counts as meant for the API server, if it is a ServiceAccount token of the cluster's own
+    /// issuer: it judges so itself.
     fn is_for_api(&self, claims: &Claims<'_>) -> bool {
         let Some(first) = self.issuers.first() else { return false };
         let mut audiences = claims.audiences().peekable();
@@ -285,8 +286,8 @@ impl Judgement {
         }
     }
 
-    /// A header that carries no credential, as `Bearer $(cat missing-file)` makes it: calling that a leaked credential
-    /// would be false.
+    /// A header that carries no credential, as `Bearer $(cat missing-file)` makes it: calling that a leaked
+    /// credential would be false.
     fn empty(scheme: Option<Scheme>) -> Self {
         Self::of_scheme(scheme, AuthenticationStatus::None, Some("empty-credential"))
     }

@@ -149,6 +149,7 @@ with tempfile.TemporaryDirectory() as work:
         "critical": token("RS256", "rsa", bound(), rsa, crit=["exp"], exp=1),
         "hmac-with-public-key": hmac_token("rsa", bound(), public(rsa)),
         "legacy": token("RS256", "rsa", legacy, rsa),
+        "legacy-expired": token("RS256", "rsa", {**legacy, "exp": NOW - 7200}, rsa),
         "legacy-forged": token("RS256", "rsa", legacy, stranger),
         "foreign": signed(iss="https://login.example.com"),
         "no-issuer": signed(iss=None),

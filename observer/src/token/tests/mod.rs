@@ -1,5 +1,5 @@
-//! Tokens come from RFC examples and from `testdata/generate.py`, which signs with openssl: never from the code under
-//! test.
+//! Tokens come from RFC examples and from `testdata/generate.py`, which signs with openssl: never from the
+//! code under test.
 
 mod bounds;
 mod hostile;

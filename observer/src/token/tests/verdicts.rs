@@ -268,9 +268,11 @@ fn a_legacy_token_is_tried_against_the_first_issuer_and_never_invalid() {
     assert_eq!(facts(&judgement).service_account.as_deref(), Some("shop/orders"));
     assert!(judgement.legacy && judgement.api_audience);
 
-    let judgement = judge(&token("legacy-forged"));
-    assert_eq!(verdict(&judgement), (Present, Some("unverified")));
-    assert!(judgement.legacy && !judgement.api_audience);
+    for name in ["legacy-forged", "legacy-expired"] {
+        let judgement = judge(&token(name));
+        assert_eq!(verdict(&judgement), (Present, Some("unverified")), "{name}");
+        assert!(judgement.legacy && !judgement.api_audience, "{name}");
+    }
 
     let mut second = Verifier::new(
         vec![issuer("https://other", key_set("skipped")), issuer(ISSUER, key_set("used"))],
