@@ -1,0 +1,307 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Authentication, AuthenticationStatus, Scheme, Timestamp, TokenFacts, TokenKind};
+
+use super::cache::Cache;
+use super::claims::Claims;
+use super::fingerprint::{Fingerprint, KeyedHash};
+use super::jwt::{Alg, Compact, Header};
+use super::keys::{Check, Issuer};
+use super::scheme::{first_word, split};
+
+/// How far clocks may differ before a token counts as expired or not yet valid (RFC 7519 section 4.1.4:
+/// usually no more than a few minutes).
+pub const LEEWAY: Duration = Duration::from_secs(60);
+/// The longest bearer token that is looked into, in bytes: what is captured of a request's head.
+pub const MAX_TOKEN_BYTES: usize = 16 << 10;
+
+/// What one Authorization value shows. Holds no credential.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    pub authentication: Authentication,
+    /// Of a bearer token: to recognise it when it comes again.
+    pub fingerprint: Option<Fingerprint>,
+    /// The token is verified and the API server would take it: one of its audiences is the API server's, or
+    /// it is a ServiceAccount token of the first issuer that names no audience.
+    pub api_audience: bool,
+    /// It claims to be a ServiceAccount token from a Secret, whatever its signature says.
+    pub legacy: bool,
+}
+
+/// Judges Authorization values against trusted issuers. One per process: fingerprints of two do not compare.
+pub struct Verifier {
+    issuers: Vec<Issuer>,
+    api_audiences: Vec<Arc<str>>,
+    hash: KeyedHash,
+    cache: Cache,
+    opaque: Arc<TokenFacts>,
+}
+
+/// All that can be said of a token without knowing the time.
+#[derive(Clone, Debug)]
+pub(super) struct Examined {
+    facts: Arc<TokenFacts>,
+    signature: Signature,
+    not_before: Option<Timestamp>,
+    /// Provided that it is verified.
+    for_api: bool,
+    legacy: bool,
+    /// Claims were too large or too many to be kept.
+    omitted: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Signature {
+    Good,
+    /// A verdict that no clock changes.
+    Settled(AuthenticationStatus, &'static str),
+}
+
+impl Verifier {
+    /// Without `api_audiences` the API server's audience is the first issuer's URL, as is its own default.
+    #[must_use]
+    pub fn new(issuers: Vec<Issuer>, api_audiences: Vec<Arc<str>>) -> Self {
+        Self {
+            issuers,
+            api_audiences,
+            hash: KeyedHash::new(),
+            cache: Cache::new(),
+            opaque: Arc::new(facts_of_kind(TokenKind::Opaque, None)),
+        }
+    }
+
+    /// Takes other issuers or keys and forgets every verdict under the old ones.
+    pub fn replace_issuers(&mut self, issuers: Vec<Issuer>) {
+        self.issuers = issuers;
+        self.cache.clear();
+    }
+
+    /// Examinations forgotten for want of room since the start.
+    #[must_use]
+    pub fn cache_evictions(&self) -> u64 {
+        self.cache.evicted()
+    }
+
+    /// Judges the value of one Authorization header (RFC 9110 section 11.6.2: scheme, spaces, credentials).
+    pub fn judge(&mut self, value: &[u8], now: Timestamp) -> Judgement {
+        let (scheme, credentials) = split(value);
+        // A lone word of no known scheme is rather a credential that lacks its scheme than nothing.
+        let blank = value.iter().all(u8::is_ascii_whitespace);
+        if blank || (credentials.is_empty() && scheme != Scheme::Other) {
+            return Judgement::empty((!blank).then_some(scheme));
+        }
+        if scheme != Scheme::Bearer {
+            return Judgement::of_scheme(Some(scheme), AuthenticationStatus::Present, None);
+        }
+        let token = first_word(credentials);
+        let fingerprint = Fingerprint(self.hash.of(token));
+        if token.len() > MAX_TOKEN_BYTES {
+            let reason = Some("token-too-long");
+            let judgement = Judgement::of_scheme(Some(scheme), AuthenticationStatus::Present, reason);
+            return Judgement { fingerprint: Some(fingerprint), ..judgement };
+        }
+        if let Some(examined) = self.cache.get(&fingerprint) {
+            return examined.at(now, fingerprint);
+        }
+        let Some(compact) = Compact::split(token) else {
+            let mut judgement = Judgement::of_scheme(Some(scheme), AuthenticationStatus::Present, None);
+            judgement.authentication.token = Some(self.opaque.clone());
+            return Judgement { fingerprint: Some(fingerprint), ..judgement };
+        };
+        let examined = self.examine(&compact);
+        let judgement = examined.at(now, fingerprint);
+        self.cache.insert(fingerprint, examined);
+        judgement
+    }
+
+    fn examine(&self, compact: &Compact<'_>) -> Examined {
+        let header = compact.header();
+        let key_id = header.as_ref().and_then(|header| header.kid.as_deref());
+        let Some(claims) = Claims::parse(&compact.payload) else {
+            let key_id = key_id.filter(|id| id.len() <= super::MAX_TEXT_BYTES);
+            return Examined {
+                facts: Arc::new(facts_of_kind(TokenKind::Jwt, key_id)),
+                signature: Signature::Settled(AuthenticationStatus::Present, "malformed-claims"),
+                not_before: None,
+                for_api: false,
+                legacy: false,
+                omitted: false,
+            };
+        };
+        let (facts, omitted) = claims.facts(key_id);
+        Examined {
+            legacy: facts.kind == TokenKind::Legacy,
+            signature: self.signature(compact, header.as_ref(), &claims),
+            not_before: claims.not_before(),
+            for_api: self.is_for_api(&claims),
+            facts: Arc::new(facts),
+            omitted,
+        }
+    }
+
+    fn signature(
+        &self,
+        compact: &Compact<'_>,
+        header: Option<&Header<'_>>,
+        claims: &Claims<'_>,
+    ) -> Signature {
+        let present = |reason| Signature::Settled(AuthenticationStatus::Present, reason);
+        let invalid = |reason| Signature::Settled(AuthenticationStatus::Invalid, reason);
+        let Some(header) = header else { return present("malformed-header") };
+        let Some(issuer) = &claims.iss else { return present("no-issuer") };
+        if self.issuers.is_empty() {
+            return present("no-issuer-configured");
+        }
+        if claims.kind() == TokenKind::Legacy {
+            // It names no cluster and its keys may be older than any key set: a miss proves nothing.
+            return match check(&self.issuers[..1], header, compact) {
+                Some(Check::Good) => Signature::Good,
+                _ => present("unverified"),
+            };
+        }
+        // The same issuer may be configured twice, once for each file of keys.
+        let trusted = || self.issuers.iter().filter(|trusted| *trusted.url == *issuer.0);
+        if trusted().next().is_none() {
+            return present("foreign-issuer");
+        }
+        match header.alg {
+            Alg::None => return invalid("alg-none"),
+            Alg::Hmac => return invalid("alg-hmac"),
+            Alg::Asymmetric(_) | Alg::Unsupported => {}
+        }
+        match check(trusted(), header, compact) {
+            Some(Check::Good) => Signature::Good,
+            Some(Check::Bad) => invalid("bad-signature"),
+            Some(Check::NoKey) | None => present("unverified"),
+        }
+    }
+
+    /// Whether the API server would take the token, if its signature and times are good. One without an
+    /// audience counts as meant for the API server, if it is a ServiceAccount token of the cluster's own
+    /// issuer: it judges so itself.
+    fn is_for_api(&self, claims: &Claims<'_>) -> bool {
+        let Some(first) = self.issuers.first() else { return false };
+        let mut audiences = claims.audiences().peekable();
+        if audiences.peek().is_none() {
+            return match claims.kind() {
+                TokenKind::Legacy => true,
+                TokenKind::Bound => claims.iss.as_ref().is_some_and(|iss| iss.0 == *first.url),
+                TokenKind::JwtSvid | TokenKind::Jwt | TokenKind::Opaque => false,
+            };
+        }
+        if self.api_audiences.is_empty() {
+            return audiences.any(|audience| audience == &*first.url);
+        }
+        audiences.any(|audience| self.api_audiences.iter().any(|api| **api == *audience))
+    }
+
+    #[cfg(test)]
+    pub(super) fn cache_load(&self) -> (usize, usize) {
+        self.cache.load()
+    }
+}
+
+/// What the issuers' keys say; `None` if it cannot be checked here at all.
+fn check<'a>(
+    issuers: impl IntoIterator<Item = &'a Issuer>,
+    header: &Header<'_>,
+    compact: &Compact<'_>,
+) -> Option<Check> {
+    let Alg::Asymmetric(alg) = header.alg else { return None };
+    if header.critical {
+        return None;
+    }
+    let kid = header.kid.as_deref();
+    let Some(signature) = compact.signature() else { return Some(Check::Bad) };
+    issuers.into_iter().map(|issuer| issuer.keys.check(alg, kid, compact.signing_input, &signature)).max()
+}
+
+impl Examined {
+    fn at(&self, now: Timestamp, fingerprint: Fingerprint) -> Judgement {
+        let (status, reason) = self.verdict(now);
+        Judgement {
+            authentication: Authentication {
+                status,
+                scheme: Some(Scheme::Bearer),
+                reason: reason.map(Cow::Borrowed),
+                token: Some(self.facts.clone()),
+            },
+            fingerprint: Some(fingerprint),
+            api_audience: self.for_api && status == AuthenticationStatus::Verified,
+            legacy: self.legacy,
+        }
+    }
+
+    fn verdict(&self, now: Timestamp) -> (AuthenticationStatus, Option<&'static str>) {
+        if let Signature::Settled(status, reason) = self.signature {
+            return (status, Some(reason));
+        }
+        // RFC 7519 sections 4.1.4 and 4.1.5: good before `exp`, from `nbf` on.
+        let times = if self.facts.expires_at.is_some_and(|end| now >= end + LEEWAY) {
+            Some("expired")
+        } else if self.not_before.is_some_and(|start| now + LEEWAY < start) {
+            Some("not-yet-valid")
+        } else {
+            None
+        };
+        match times {
+            Some(_) if self.legacy => (AuthenticationStatus::Present, Some("unverified")),
+            Some(reason) => (AuthenticationStatus::Invalid, Some(reason)),
+            None => (AuthenticationStatus::Verified, self.omitted.then_some("claims-omitted")),
+        }
+    }
+
+    /// Bytes that it takes in the cache: itself and the claims it keeps, each with its counters.
+    pub(super) fn size(&self) -> usize {
+        const COUNTERS: usize = 2 * size_of::<usize>();
+        let TokenFacts {
+            kind: _,
+            issuer,
+            subject,
+            service_account,
+            pod_uid,
+            audiences,
+            expires_at: _,
+            key_id,
+        } = &*self.facts;
+        let texts = [issuer, subject, service_account, pod_uid, key_id];
+        let text = |text: &Arc<str>| text.len() + COUNTERS;
+        size_of::<Self>()
+            + size_of::<TokenFacts>()
+            + COUNTERS
+            + texts.into_iter().flatten().map(text).sum::<usize>()
+            + audiences.iter().map(|audience| text(audience) + size_of::<Arc<str>>()).sum::<usize>()
+    }
+}
+
+impl Judgement {
+    fn of_scheme(scheme: Option<Scheme>, status: AuthenticationStatus, reason: Option<&'static str>) -> Self {
+        Self {
+            authentication: Authentication { status, scheme, reason: reason.map(Cow::Borrowed), token: None },
+            fingerprint: None,
+            api_audience: false,
+            legacy: false,
+        }
+    }
+
+    /// A header that carries no credential, as `Bearer $(cat missing-file)` makes it: calling that a leaked
+    /// credential would be false.
+    fn empty(scheme: Option<Scheme>) -> Self {
+        Self::of_scheme(scheme, AuthenticationStatus::None, Some("empty-credential"))
+    }
+}
+
+fn facts_of_kind(kind: TokenKind, key_id: Option<&str>) -> TokenFacts {
+    TokenFacts {
+        kind,
+        issuer: None,
+        subject: None,
+        service_account: None,
+        pod_uid: None,
+        audiences: Vec::new(),
+        expires_at: None,
+        key_id: key_id.map(Arc::from),
+    }
+}
