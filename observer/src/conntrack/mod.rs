@@ -1,1 +1,13 @@
-//! Stage `conntrack`.
+//! One table of live flows by socket cookie: which end reports, and the bytes of each direction in order.
+//!
+//! Sans-IO: events and `now` come in, what there is to do goes out. What a flow means is its session's business,
+//! which the table carries and does not know.
+
+mod stream;
+mod table;
+
+pub use stream::{Piece, Stream};
+pub use table::{Flow, Role, Settings, Stage, Table, Twin};
+
+#[cfg(test)]
+mod tests;

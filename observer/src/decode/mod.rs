@@ -61,7 +61,8 @@ pub fn event(record: &[u8], clock: ClockOffset) -> Result<Event<'_>, DecodeError
         kind::TCP_OPEN | kind::UDP_OPEN => open(&header, &mut rest).map(Event::Open).map_err(short),
         kind::TCP_CLOSE => close(&header, &mut rest, clock).map(Event::Close).map_err(short),
         kind::TCP_DATA | kind::UDP_DATA => {
-            let (local, remote) = tuple(&mut rest).map_err(short)?;
+            let ends = tuple(&mut rest).map_err(short)?;
+            let at_listener = header.flags & flag::LISTENER != 0;
             let sequence = rest.try_get_u32_ne().map_err(short)?;
             let left_out = rest.try_get_u32_ne().map_err(short)?;
             let bytes = rest
@@ -78,7 +79,8 @@ pub fn event(record: &[u8], clock: ClockOffset) -> Result<Event<'_>, DecodeError
                 left_out,
                 turn: header.flags & flag::TURN != 0,
                 lossy: header.flags & flag::LOSSY != 0,
-                listener: (header.flags & flag::LISTENER != 0).then_some((local, remote)),
+                ends: (at_listener || header.kind == kind::UDP_DATA).then_some(ends),
+                at_listener,
             }))
         }
         other => Err(DecodeError::UnknownKind(other)),

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -65,8 +66,8 @@ pub struct Open {
     pub start: Option<(u32, u32)>,
 }
 
-/// Bytes of one segment or datagram.
-#[derive(Clone, Debug)]
+/// Bytes of one segment or datagram. Not `Debug` by its bytes: they may hold a credential.
+#[derive(Clone)]
 pub struct Payload<'a> {
     pub cookie: Cookie,
     pub time: Timestamp,
@@ -82,8 +83,21 @@ pub struct Payload<'a> {
     pub turn: bool,
     /// Some bytes of this connection before these found no room in the ring.
     pub lossy: bool,
-    /// Where the segment met the listener instead of its own socket: (local, remote); `cookie` is the listener's.
-    pub listener: Option<(Endpoint, Endpoint)>,
+    /// (local, remote), of datagrams and where `at_listener`; otherwise the socket's own event told them.
+    pub ends: Option<(Endpoint, Endpoint)>,
+    /// The segment met the listener instead of its own socket: `cookie` is the listener's.
+    pub at_listener: bool,
+}
+
+impl fmt::Debug for Payload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload")
+            .field("cookie", &self.cookie)
+            .field("direction", &self.direction)
+            .field("sequence", &self.sequence)
+            .field("len", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A TCP connection, or an attempt at one, ended.

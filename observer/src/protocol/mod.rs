@@ -1,1 +1,51 @@
-//! Stage `protocol`.
+//! The bytes of a flow -> TLS hello, HTTP/1, HTTP/2 or opaque -> encryption and requests.
+//!
+//! Sans-IO: pieces of either direction go in, in order; what they show goes to a [`Witness`]. Three-valued
+//! throughout: what was not seen is `unknown` with a reason.
+
+mod buffer;
+mod http1;
+mod session;
+mod sniff;
+mod tls;
+
+pub use session::{Interest, Piece, Session, Settings};
+
+use crate::model::{Encryption, Protocol};
+
+/// One request, as far as its head was seen. Borrows from the captured bytes: a credential is looked at here and now
+/// or not at all.
+pub struct Request<'a> {
+    pub method: Option<&'a str>,
+    /// Without the query.
+    pub path: Option<&'a str>,
+    pub credentials: Credentials<'a>,
+}
+
+/// What a request's head shows of its sender.
+pub enum Credentials<'a> {
+    /// The whole head was read, and it holds none.
+    None,
+    /// The value of its first Authorization header.
+    Authorization(&'a [u8]),
+    /// A header that the settings name as one that holds credentials.
+    Other,
+    /// The head was not read whole.
+    Unknown(&'static str),
+}
+
+/// Who wants to know what a flow shows.
+pub trait Witness {
+    /// What the flow is was found out; told again only when it changes.
+    fn classified(&mut self, protocol: Protocol, encryption: &Encryption);
+    fn request(&mut self, request: Request<'_>);
+    /// The status of a final response (RFC 9110 section 15).
+    fn response(&mut self, status: u16);
+    /// Bytes were captured that could not be read as what they claim to be.
+    fn malformed(&mut self, reason: &'static str);
+    /// Bytes that were sent but not captured hid something.
+    fn truncated(&mut self);
+}
+
+#[cfg(test)]
+mod tests;

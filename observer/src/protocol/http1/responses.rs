@@ -1,0 +1,144 @@
+//! The server's half of a connection: only the statuses matter.
+
+use std::collections::VecDeque;
+
+use super::super::Witness;
+use super::super::buffer::Buffer;
+use super::super::session::{Piece, Settings};
+use super::Awaited;
+use super::body::{Body, Chunks};
+use super::head::{self, Head, ResponseHead};
+
+enum State {
+    Head(Buffer),
+    Body(u64),
+    Chunked(Chunks),
+    /// Until a status line at a turn.
+    Lost,
+    UntilClose,
+}
+
+pub struct Responses {
+    state: State,
+}
+
+impl Default for Responses {
+    fn default() -> Self {
+        Self { state: State::Head(Buffer::default()) }
+    }
+}
+
+/// Every response starts with it (RFC 9112 section 4).
+const STATUS_LINE: &[u8] = b"HTTP/1.";
+
+impl Responses {
+    /// Takes a piece in; answers whether the connection stopped being HTTP/1.
+    pub fn push(
+        &mut self,
+        piece: Piece<'_>,
+        awaited: &mut VecDeque<Awaited>,
+        settings: &Settings,
+        witness: &mut impl Witness,
+    ) -> bool {
+        match piece {
+            Piece::Gap { len } => {
+                self.gap(len);
+                false
+            }
+            Piece::Bytes { bytes, turn } => self.bytes(bytes, turn, awaited, settings, witness),
+        }
+    }
+
+    fn gap(&mut self, len: u64) {
+        self.state = match &self.state {
+            State::Body(left) if *left > len => State::Body(*left - len),
+            State::Body(left) if *left == len => State::Head(Buffer::default()),
+            State::Chunked(Chunks::Data(left)) if *left > len => State::Chunked(Chunks::Data(*left - len)),
+            State::UntilClose => State::UntilClose,
+            _ => State::Lost,
+        };
+    }
+
+    fn bytes(
+        &mut self,
+        mut bytes: &[u8],
+        turn: bool,
+        awaited: &mut VecDeque<Awaited>,
+        settings: &Settings,
+        witness: &mut impl Witness,
+    ) -> bool {
+        // The client spoke again, so the last response is over wherever it was lost.
+        if turn && matches!(self.state, State::Lost) && bytes.starts_with(STATUS_LINE) {
+            self.state = State::Head(Buffer::default());
+        }
+        while !bytes.is_empty() {
+            match &mut self.state {
+                State::Lost | State::UntilClose => return false,
+                State::Body(left) => {
+                    let here = (*left).min(bytes.len() as u64);
+                    bytes = &bytes[here as usize..];
+                    self.state =
+                        if *left == here { State::Head(Buffer::default()) } else { State::Body(*left - here) };
+                }
+                State::Chunked(chunks) => {
+                    let Some(walked) = chunks.walk(bytes) else {
+                        self.state = State::Lost;
+                        return false;
+                    };
+                    bytes = &bytes[walked..];
+                    if *chunks == Chunks::Over {
+                        self.state = State::Head(Buffer::default());
+                    }
+                }
+                State::Head(buffer) => {
+                    let before = buffer.len();
+                    buffer.extend(bytes);
+                    match head::response(buffer.bytes()) {
+                        Head::Whole(head, length) => {
+                            bytes = &bytes[length - before..];
+                            if self.answered(&head, awaited, witness) {
+                                return true;
+                            }
+                        }
+                        Head::Incomplete if buffer.len() < settings.head_limit => return false,
+                        Head::Incomplete | Head::Malformed(_) => {
+                            self.state = State::Lost;
+                            return false;
+                        }
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    /// A head was read. Answers whether the connection stopped being HTTP/1.
+    fn answered(
+        &mut self,
+        head: &ResponseHead,
+        awaited: &mut VecDeque<Awaited>,
+        witness: &mut impl Witness,
+    ) -> bool {
+        const SWITCHING_PROTOCOLS: u16 = 101;
+        if (100..200).contains(&head.status) && head.status != SWITCHING_PROTOCOLS {
+            self.state = State::Head(Buffer::default());
+            return false;
+        }
+        let awaited = awaited.pop_front();
+        witness.response(head.status);
+        if head.status == SWITCHING_PROTOCOLS
+            || (awaited == Some(Awaited::Connect) && (200..300).contains(&head.status))
+        {
+            return true;
+        }
+        let no_body = awaited == Some(Awaited::Head) || matches!(head.status, 204 | 304);
+        self.state = match head.body {
+            _ if no_body => State::Head(Buffer::default()),
+            Some(Body::Sized(0) | Body::None) => State::Head(Buffer::default()),
+            Some(Body::Sized(length)) => State::Body(length),
+            Some(Body::Chunked(chunks)) => State::Chunked(chunks),
+            Some(Body::UntilClose) | None => State::UntilClose,
+        };
+        false
+    }
+}
