@@ -66,3 +66,40 @@ impl FromStr for FindingKind {
         })
     }
 }
+
+/// A set of findings: one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FindingSet(u16);
+
+impl FindingSet {
+    pub const EMPTY: Self = Self(0);
+
+    pub fn insert(&mut self, kind: FindingKind) {
+        self.0 |= 1 << kind as u16;
+    }
+
+    #[must_use]
+    pub const fn contains(self, kind: FindingKind) -> bool {
+        self.0 & (1 << kind as u16) != 0
+    }
+
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// In the order of [`FindingKind::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = FindingKind> {
+        FindingKind::ALL.into_iter().filter(move |&kind| self.contains(kind))
+    }
+}

@@ -15,7 +15,7 @@ pub use declaration::{Declaration, DeclarationStatus};
 pub use edge::{EdgeEnd, EdgeKey, EdgePort};
 pub use encryption::{Encryption, EncryptionStatus, Evidence, Link, Mesh};
 pub use event::{Close, Cookie, Direction, Endpoint, Event, Open, Payload, Transport, UdpClose};
-pub use finding::FindingKind;
+pub use finding::{FindingKind, FindingSet};
 pub use identity::{Identity, Kind, Pod, Port, Workload};
 pub use record::{CloseReason, FlowRecord, Hop, LastRequest, Party, Protocol, Reporter, RequestCounts};
 pub use time::Timestamp;

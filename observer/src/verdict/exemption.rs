@@ -1,0 +1,99 @@
+//! Findings that are not worth anybody's attention, each counted instead.
+
+use std::sync::Arc;
+
+use crate::model::{EdgeEnd, FindingKind, FindingSet, Hop, Protocol, Timestamp};
+
+use super::{Situation, Verdict};
+
+/// Why a finding was held back: the value of the label `reason`.
+pub type Reason = Arc<str>;
+
+/// One entry of the setting `exemptions`. What is absent matches everything.
+#[derive(Clone, Debug, Default)]
+pub struct Exemption {
+    pub kind: Option<FindingKind>,
+    /// `namespace/service-account`, `node`, `external` or `unknown`.
+    pub client: Option<String>,
+    pub server: Option<String>,
+    /// Matches a request's path up to a `/` or its end.
+    pub path_prefix: Option<String>,
+    pub until: Option<Timestamp>,
+    pub reason: Reason,
+}
+
+/// The built-in exemptions and the configured ones.
+pub struct Exemptions {
+    configured: Vec<Exemption>,
+    intra_pod: Reason,
+    sidecar: Reason,
+    kubelet_probe: Reason,
+    dns: Reason,
+}
+
+impl Exemptions {
+    #[must_use]
+    pub fn new(configured: Vec<Exemption>) -> Self {
+        Self {
+            configured,
+            intra_pod: Arc::from("intra-pod"),
+            sidecar: Arc::from("sidecar"),
+            kubelet_probe: Arc::from("kubelet-probe"),
+            dns: Arc::from("dns"),
+        }
+    }
+
+    /// Whether a request's path can make a difference.
+    #[must_use]
+    pub fn wants_paths(&self) -> bool {
+        self.configured.iter().any(|exemption| exemption.path_prefix.is_some())
+    }
+
+    pub(super) fn apply(&self, found: FindingSet, situation: &Situation<'_>, path: Option<&str>) -> Verdict {
+        if found.is_empty() {
+            return Verdict::default();
+        }
+        let built_in = self.built_in(situation);
+        let mut verdict = Verdict::default();
+        for kind in found.iter() {
+            let configured = || self.configured.iter().find(|exemption| exemption.matches(kind, situation, path));
+            match built_in.or_else(|| configured().map(|exemption| &exemption.reason)) {
+                Some(reason) => verdict.exempted.push((kind, reason.clone())),
+                None => verdict.findings.insert(kind),
+            }
+        }
+        verdict
+    }
+
+    fn built_in(&self, situation: &Situation<'_>) -> Option<&Reason> {
+        match situation.hop {
+            Hop::IntraPod => Some(&self.intra_pod),
+            Hop::Sidecar => Some(&self.sidecar),
+            Hop::KubeletProbe => Some(&self.kubelet_probe),
+            _ if situation.protocol == Protocol::Dns => Some(&self.dns),
+            _ => None,
+        }
+    }
+}
+
+impl Exemption {
+    fn matches(&self, kind: FindingKind, situation: &Situation<'_>, path: Option<&str>) -> bool {
+        let end_matches = |wanted: &Option<String>, end: &EdgeEnd| {
+            wanted.as_ref().is_none_or(|wanted| match wanted.split_once('/') {
+                Some((namespace, "*")) => *end.namespace == *namespace,
+                Some((namespace, name)) => *end.namespace == *namespace && *end.service_account == *name,
+                None => wanted == end.kind.as_str(),
+            })
+        };
+        self.kind.is_none_or(|wanted| wanted == kind)
+            && end_matches(&self.client, &situation.edge.client)
+            && end_matches(&self.server, &situation.edge.server)
+            && self.until.is_none_or(|until| situation.now < until)
+            && self.path_prefix.as_ref().is_none_or(|prefix| path.is_some_and(|path| is_below(path, prefix)))
+    }
+}
+
+/// `/healthz` covers itself and `/healthz/live`, not `/healthzoo`.
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
