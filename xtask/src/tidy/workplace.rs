@@ -4,8 +4,7 @@ use super::Problem;
 use super::tree::{File, Tree};
 
 /// Directories of a developer's machine. Put together here, so that this file passes its own check.
-const DIRECTORIES: [&str; 4] =
-    [concat!("/", "work/"), concat!("/", "farm/"), concat!("/", "home/"), concat!("/root", "/")];
+const DIRECTORIES: [&str; 2] = [concat!("/", "work/"), concat!("/", "farm/")];
 /// What sends a package manager to another host than everybody else's.
 const REGISTRIES: [&str; 6] = [
     concat!("--extra-index", "-url"),
