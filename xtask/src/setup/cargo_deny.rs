@@ -1,6 +1,6 @@
 //! What checks the source: rustfmt and clippy, and cargo-deny for the dependencies' licences and origins.
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 
 use super::Step;
 use crate::{process, workspace};
@@ -57,10 +57,10 @@ impl Step for CargoDeny {
                 .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
                 .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
         )
-        .with_context(|| {
-            format!(
-                "run it by hand, once its cause is mended: \
-                 cargo install cargo-deny --version {VERSION} --locked --root target/tools"
+        .map_err(|_| {
+            anyhow!(
+                "cargo install failed; once its cause is mended, run: \
+                 cargo install cargo-deny --version {VERSION} --locked --force --root target/tools"
             )
         })?;
         let _ = std::fs::remove_dir_all(build);

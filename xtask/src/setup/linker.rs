@@ -1,7 +1,7 @@
 //! bpf-linker: links the kernel programs. It has to read the compiler's LLVM bitcode, so its LLVM must not be older
 //! than the compiler's. It goes to cargo's own bin directory: `cargo build` then finds it without any PATH of ours.
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 
 use super::Step;
 use super::ebpf::Toolchain;
@@ -38,7 +38,7 @@ impl Step for BpfLinker {
                 .env("LLVM_PREFIX", LLVM_PREFIX)
                 .env("CARGO_TARGET_DIR", &build),
         )
-        .with_context(|| format!("run it by hand, once its cause is mended: {by_hand}"))?;
+        .map_err(|_| anyhow!("cargo install failed; once its cause is mended, run: {by_hand}"))?;
         // Kept where it failed, so that the next try goes on from there; of no use any more where it did not.
         let _ = std::fs::remove_dir_all(build);
         Ok(())
