@@ -49,7 +49,7 @@ pub fn run_stages(stages: &mut Stages, arguments: &Arguments) -> Result<()> {
     let wanted = |part| arguments.only.is_none_or(|only| only == part);
     if wanted(Part::Unit) {
         stages.run("unit tests", || {
-            process::run(process::cargo().arg("test").arg("--").args(&arguments.rest))
+            process::run(process::cargo().args(["test", "--no-fail-fast", "--"]).args(&arguments.rest))
         })?;
     }
     if wanted(Part::Integration) {
@@ -69,7 +69,14 @@ fn integration(arguments: &Arguments) -> Result<Command> {
     }
     let mut command = process::cargo();
     command
-        .args(["test", "--package", "observer-harness", "--package", "observer-integration"])
+        .args([
+            "test",
+            "--no-fail-fast",
+            "--package",
+            "observer-harness",
+            "--package",
+            "observer-integration",
+        ])
         .args(["--", "--test-threads", INTEGRATION_THREADS])
         .args(&arguments.rest)
         .env("OBSERVER_BIN", observer);
