@@ -1,1 +1,62 @@
-fn main() {}
+//! `cargo xtask`: the project's own commands. Each one calls `setup` for what it needs.
+#![forbid(unsafe_code)]
+
+mod ci;
+mod process;
+mod root;
+mod setup;
+mod stage;
+#[cfg(test)]
+mod tempdir;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "Sets the machine up, tests and checks the project")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what build, tests and demo need; does nothing where it is all there
+    Setup(setup::Arguments),
+    /// Run all tests: unit tests, then the integration suite as root on a release build
+    Test(test::Arguments),
+    /// Check the rules that the compiler does not know: module dependencies, names, links
+    Tidy,
+    /// Everything that has to be green: setup, format, lints, licences, tidy, tests
+    Ci,
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Setup(arguments) => setup::run(&arguments),
+            Self::Test(arguments) => test::run(&arguments),
+            Self::Tidy => tidy::run(&names()),
+            Self::Ci => ci::run(&names()),
+        }
+    }
+}
+
+/// The subcommands there are, so that `tidy` finds the ones that only a document knows.
+fn names() -> Vec<String> {
+    Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `cargo xtask setup`: what build, tests and demo need. Looks first, installs only what is missing.
+
+mod cargo_deny;
+mod ebpf;
+mod linker;
+mod packages;
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+
+use crate::stage::seconds;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// What the machine is set up for
+    #[arg(long = "for", value_enum, default_value_t = Purpose::All)]
+    purpose: Purpose,
+}
+
+/// What a machine is set up for. `Test` and `Demo` include `Build`; `All` is what `cargo xtask ci` needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Purpose {
+    Build,
+    Test,
+    Demo,
+    All,
+}
+
+/// One thing that has to be there.
+trait Step {
+    fn name(&self) -> String;
+
+    /// What is there already, in a few words, or `None` if something is missing. Takes milliseconds.
+    fn present(&self) -> Result<Option<String>>;
+
+    /// Installs it. The error names the command to run by hand.
+    fn install(&self) -> Result<()>;
+}
+
+/// The command itself: tells every step.
+///
+/// # Errors
+/// If something can be neither found nor installed.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    prepare(arguments.purpose, true)
+}
+
+/// What the other commands call first: says nothing when there is nothing to do.
+///
+/// # Errors
+/// If something can be neither found nor installed.
+pub fn ensure(purpose: Purpose) -> Result<()> {
+    prepare(purpose, false)
+}
+
+fn prepare(purpose: Purpose, tell_all: bool) -> Result<()> {
+    let steps = steps(purpose)?;
+    let count = steps.len();
+    for (index, step) in steps.iter().enumerate() {
+        let title = format!("[{}/{count}] {}", index + 1, step.name());
+        if let Some(found) = step.present()? {
+            if tell_all {
+                eprintln!("{title} ... already there ({found})");
+            }
+            continue;
+        }
+        eprintln!("{title} ... installing");
+        let start = Instant::now();
+        step.install().with_context(|| format!("setup, {}", step.name()))?;
+        eprintln!("{title} ... installed in {}", seconds(start.elapsed()));
+    }
+    Ok(())
+}
+
+fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
+    let toolchain = ebpf::choose()?;
+    let mut steps: Vec<Box<dyn Step>> = vec![
+        Box::new(packages::Packages::of(&toolchain, purpose)),
+        Box::new(ebpf::Linked(toolchain.clone())),
+        Box::new(linker::BpfLinker(toolchain)),
+    ];
+    if purpose == Purpose::All {
+        steps.push(Box::new(cargo_deny::Components));
+        steps.push(Box::new(cargo_deny::CargoDeny));
+    }
+    Ok(steps)
+}

@@ -1,0 +1,112 @@
+//! `cargo xtask test`: unit tests, then the daemon on a real kernel.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::setup::{self, Purpose};
+use crate::stage::Stages;
+use crate::{process, root, workspace};
+
+/// Integration tests at a time: each has its own simulated node and daemon, and waits more than it computes.
+const INTEGRATION_THREADS: &str = "2";
+
+#[derive(Args, Default)]
+pub struct Arguments {
+    /// Run one part alone
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+    /// Passed on to the test programs: a test's name, `--nocapture`, ...
+    #[arg(last = true)]
+    rest: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Unit,
+    Integration,
+}
+
+/// The command itself.
+///
+/// # Errors
+/// If a stage fails; later ones are not run.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let mut stages = Stages::default();
+    let result = stages
+        .run("setup", || setup::ensure(Purpose::Test))
+        .and_then(|()| run_stages(&mut stages, arguments));
+    stages.finish(result)
+}
+
+/// The stages after setup, for a longer run to take in.
+///
+/// # Errors
+/// If a stage fails; later ones are not run.
+pub fn run_stages(stages: &mut Stages, arguments: &Arguments) -> Result<()> {
+    let wanted = |part| arguments.only.is_none_or(|only| only == part);
+    if wanted(Part::Unit) {
+        stages.run("unit tests", || {
+            process::run(process::cargo().args(["test", "--no-fail-fast", "--"]).args(&arguments.rest))
+        })?;
+    }
+    if wanted(Part::Integration) {
+        stages.run("release build", || {
+            process::run(process::cargo().args(["build", "--release", "--package", "observer"]))
+        })?;
+        stages.run("integration tests", || process::run(&mut integration(arguments)?))?;
+    }
+    Ok(())
+}
+
+/// The harness and the integration suite: built by the user, run as root.
+fn integration(arguments: &Arguments) -> Result<Command> {
+    let observer = workspace::release_observer()?;
+    if !observer.is_file() {
+        bail!("{} is missing: run `cargo build --release -p observer` first", observer.display());
+    }
+    let mut command = process::cargo();
+    command
+        .args([
+            "test",
+            "--no-fail-fast",
+            "--package",
+            "observer-harness",
+            "--package",
+            "observer-integration",
+        ])
+        .args(["--", "--test-threads", INTEGRATION_THREADS])
+        .args(&arguments.rest)
+        .env("OBSERVER_BIN", observer);
+    if !root::is_root() {
+        // Asked here and now: within cargo's output nobody would see the question.
+        let why = "loading kernel programs and creating network namespaces";
+        process::run(&mut root::command("true", why, "cargo xtask test")?)?;
+        command.env(runner_variable()?, "sudo --preserve-env");
+    }
+    Ok(command)
+}
+
+/// The variable that makes cargo start this machine's test programs through another one.
+fn runner_variable() -> Result<String> {
+    let version = process::output(process::command("rustc").arg("-vV")).context("rustc does not start")?;
+    let host =
+        version.lines().find_map(|line| line.strip_prefix("host: ")).context("`rustc -vV` names no host")?;
+    Ok(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runner_variable_is_the_one_that_cargo_documents() {
+        // The Cargo book, "Environment variables": CARGO_TARGET_<triple>_RUNNER, upper case, dashes as underscores.
+        let variable = runner_variable().unwrap();
+        let host = format!("CARGO_TARGET_{}_", std::env::consts::ARCH.to_uppercase());
+        assert!(variable.starts_with(&host) && variable.ends_with("_RUNNER"), "{variable}");
+        assert!(!variable.contains('-'), "{variable}");
+    }
+}
