@@ -13,8 +13,8 @@ mod socket;
 pub use control::{CONTROL_SLOTS, Control, control_slot, verb};
 pub use counter::Counter;
 pub use event::{
-    CHUNK_SIZES, Data, Header, LARGE_CHUNK, MEDIUM_CHUNK, SMALL_CHUNK, TcpClose, TcpOpen, Tuple, UdpOpen, flag,
-    kind, tcp_state,
+    CHUNK_SIZES, Data, Header, LARGE_CHUNK, MEDIUM_CHUNK, SMALL_CHUNK, TcpClose, TcpOpen, Tuple, UdpOpen,
+    flag, kind, tcp_state,
 };
 pub use socket::{Direction, Socket, Stream, UdpConversation, UdpKey};
 

@@ -4,7 +4,9 @@ use aya_ebpf::Global;
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
-use observer_common::{CONTROL_SLOTS, Control, Counter, Settings, Socket, UdpConversation, UdpKey, control_slot};
+use observer_common::{
+    CONTROL_SLOTS, Control, Counter, Settings, Socket, UdpConversation, UdpKey, control_slot,
+};
 
 /// Everything the daemon learns comes through here.
 #[map]

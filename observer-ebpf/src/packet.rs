@@ -63,8 +63,11 @@ fn after_extensions(ctx: &SkBuffContext, next: u8) -> Option<u32> {
 pub fn addresses(ctx: &SkBuffContext, sent: bool, tuple: &mut Tuple) -> Option<u32> {
     let first: u8 = ctx.load(0).ok()?;
     let at = transport_at(ctx)?;
-    let (source, destination) =
-        if sent { (&raw mut tuple.local_ip, &raw mut tuple.remote_ip) } else { (&raw mut tuple.remote_ip, &raw mut tuple.local_ip) };
+    let (source, destination) = if sent {
+        (&raw mut tuple.local_ip, &raw mut tuple.remote_ip)
+    } else {
+        (&raw mut tuple.remote_ip, &raw mut tuple.local_ip)
+    };
     if first >> 4 == 4 {
         write_ip4(source, ctx.load(12).ok()?);
         write_ip4(destination, ctx.load(16).ok()?);

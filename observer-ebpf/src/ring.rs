@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use aya_ebpf::bindings::{BPF_RB_NO_WAKEUP, __sk_buff};
+use aya_ebpf::bindings::{__sk_buff, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes};
 use observer_common::{Counter, Data, Header, LARGE_CHUNK, MEDIUM_CHUNK, SMALL_CHUNK, Tuple};
 

@@ -4,7 +4,9 @@ use core::mem;
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{bpf_sock, bpf_sock_tuple};
-use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_sk_lookup_tcp, bpf_sk_release, bpf_skb_cgroup_id};
+use aya_ebpf::helpers::generated::{
+    bpf_get_socket_cookie, bpf_sk_lookup_tcp, bpf_sk_release, bpf_skb_cgroup_id,
+};
 use aya_ebpf::programs::SkBuffContext;
 use observer_common::{Direction, Settings, Socket, Stream, TcpOpen, Tuple, flag, kind, tcp_state, verb};
 

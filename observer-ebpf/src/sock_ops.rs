@@ -85,8 +85,11 @@ fn established(ctx: &SockOpsContext, role: u16) {
     if socket.is_null() {
         return;
     }
-    let sent_start =
-        if role == flag::CLIENT { field!(ctx.ops, bpf_sock_ops, snd_una) } else { field!(ctx.ops, bpf_sock_ops, snd_nxt) };
+    let sent_start = if role == flag::CLIENT {
+        field!(ctx.ops, bpf_sock_ops, snd_una)
+    } else {
+        field!(ctx.ops, bpf_sock_ops, snd_nxt)
+    };
     let received_start = field!(ctx.ops, bpf_sock_ops, rcv_nxt);
     unsafe {
         (*socket).sent.next = sent_start;

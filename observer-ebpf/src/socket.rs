@@ -13,7 +13,9 @@ pub const AF_INET6: u32 = 10;
 
 #[inline(always)]
 pub fn lookup(sk: *mut bpf_sock) -> *mut Socket {
-    unsafe { bpf_sk_storage_get(ptr::from_ref(&SOCKETS).cast_mut().cast(), sk.cast(), ptr::null_mut(), 0).cast() }
+    unsafe {
+        bpf_sk_storage_get(ptr::from_ref(&SOCKETS).cast_mut().cast(), sk.cast(), ptr::null_mut(), 0).cast()
+    }
 }
 
 /// All zero. Null if the kernel has no memory for it: counted, and the socket stays unseen until its next event.

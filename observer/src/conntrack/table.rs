@@ -2,7 +2,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::stream::{Piece, Stream};
-use crate::model::{Close, CloseReason, Cookie, Direction, Endpoint, Open, Payload, Timestamp, Transport, UdpClose};
+use crate::model::{
+    Close, CloseReason, Cookie, Direction, Endpoint, Open, Payload, Timestamp, Transport, UdpClose,
+};
 
 /// Bounds of the table.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +45,9 @@ pub struct Twin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// A client's end, until then waiting for the server's.
-    Waiting { until: Timestamp },
+    Waiting {
+        until: Timestamp,
+    },
     Reporting,
 }
 
@@ -250,7 +254,14 @@ impl<S: Default> Table<S> {
             Direction::Received => received,
             Direction::Sent => sent,
         };
-        stream.push(payload.sequence, payload.bytes, payload.turn, payload.left_out, payload.time, &mut deliver);
+        stream.push(
+            payload.sequence,
+            payload.bytes,
+            payload.turn,
+            payload.left_out,
+            payload.time,
+            &mut deliver,
+        );
         if stream.is_waiting() {
             self.restless.push(payload.cookie);
         }
@@ -274,7 +285,11 @@ impl<S: Default> Table<S> {
 
     /// A connection ended. Answers the flow if its story is complete; a client's end that still waits for its twin
     /// is answered by [`Self::tick`].
-    pub fn close(&mut self, close: Close, mut deliver: impl FnMut(&mut S, bool, Piece<'_>)) -> Option<Flow<S>> {
+    pub fn close(
+        &mut self,
+        close: Close,
+        mut deliver: impl FnMut(&mut S, bool, Piece<'_>),
+    ) -> Option<Flow<S>> {
         let cookie = close.cookie;
         if !self.flows.contains_key(&cookie) {
             // A refused or abandoned attempt was never open. Anything else was muted, or its opening was lost and
@@ -412,7 +427,8 @@ const FIRST_EPHEMERAL_PORT: u16 = 32_768;
 /// Who opened it. UDP does not say: the first sender, unless it speaks from a well-known port to an ephemeral one.
 fn role(open: &Open) -> Role {
     if open.transport == Transport::Udp {
-        let answers = |from: Endpoint, to: Endpoint| from.port < FIRST_USER_PORT && to.port >= FIRST_EPHEMERAL_PORT;
+        let answers =
+            |from: Endpoint, to: Endpoint| from.port < FIRST_USER_PORT && to.port >= FIRST_EPHEMERAL_PORT;
         if answers(open.local, open.remote) {
             return Role::Server;
         }

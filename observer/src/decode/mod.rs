@@ -6,7 +6,9 @@ use bytes::{Buf, TryGetError};
 use observer_common::{UdpKey, flag, kind, tcp_state};
 use thiserror::Error;
 
-use crate::model::{CloseReason, Close, Cookie, Direction, Endpoint, Event, Open, Payload, Timestamp, Transport, UdpClose};
+use crate::model::{
+    Close, CloseReason, Cookie, Direction, Endpoint, Event, Open, Payload, Timestamp, Transport, UdpClose,
+};
 
 /// Why a record is not an event.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -98,8 +100,7 @@ pub fn conversation(key: &[u8], value: &[u8], clock: ClockOffset) -> Result<Conv
     let cookie = Cookie(key_rest.try_get_u64_ne().map_err(short)?);
     let ip = ip(&mut key_rest).map_err(short)?;
     let port = key_rest.try_get_u16_ne().map_err(short)?;
-    let (_cgroup, _first) =
-        (rest.try_get_u64_ne().map_err(short)?, rest.try_get_u64_ne().map_err(short)?);
+    let (_cgroup, _first) = (rest.try_get_u64_ne().map_err(short)?, rest.try_get_u64_ne().map_err(short)?);
     let last = clock.wall(rest.try_get_u64_ne().map_err(short)?);
     let bytes_sent = rest.try_get_u64_ne().map_err(short)?;
     let bytes_received = rest.try_get_u64_ne().map_err(short)?;
@@ -204,7 +205,9 @@ fn close_reason(old_state: u8, flags: u16) -> CloseReason {
     match old_state {
         tcp_state::SYN_SENT if reset => CloseReason::Refused,
         _ if reset => CloseReason::Reset,
-        tcp_state::FIN_WAIT2 | tcp_state::LAST_ACK | tcp_state::TIME_WAIT | tcp_state::CLOSING => CloseReason::Fin,
+        tcp_state::FIN_WAIT2 | tcp_state::LAST_ACK | tcp_state::TIME_WAIT | tcp_state::CLOSING => {
+            CloseReason::Fin
+        }
         _ => CloseReason::Aborted,
     }
 }

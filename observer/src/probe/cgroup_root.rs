@@ -16,11 +16,15 @@ pub struct CgroupRoot {
 
 #[derive(Debug, Error)]
 pub enum CgroupRootError {
-    #[error("no cgroup v2 hierarchy is mounted (cause: none in {0}); mount one: `mount -t cgroup2 none /sys/fs/cgroup/unified`, or name it with --cgroup-root")]
+    #[error(
+        "no cgroup v2 hierarchy is mounted (cause: none in {0}); mount one: `mount -t cgroup2 none /sys/fs/cgroup/unified`, or name it with --cgroup-root"
+    )]
     NotMounted(PathBuf),
     #[error("cannot read {path}: {source}; run as root, or name the hierarchy with --cgroup-root")]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("{0} is not a directory of a cgroup v2 hierarchy (cause: it has no cgroup.procs and cgroup.controllers); give --cgroup-root one that is, or leave it out to have it found")]
+    #[error(
+        "{0} is not a directory of a cgroup v2 hierarchy (cause: it has no cgroup.procs and cgroup.controllers); give --cgroup-root one that is, or leave it out to have it found"
+    )]
     NotCgroup(PathBuf),
 }
 

@@ -2,8 +2,8 @@
 
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::ptr::{self, NonNull};
-use std::{io, slice};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::{io, slice};
 
 use observer_common::{CONTROL_SLOTS, Control, control_slot, verb};
 

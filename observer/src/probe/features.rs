@@ -1,1 +1,3 @@
-pub struct Feature; pub struct FeatureState; pub fn features() {}
+pub struct Feature;
+pub struct FeatureState;
+pub fn features() {}

@@ -38,11 +38,15 @@ impl Default for Options {
 
 #[derive(Debug, Error)]
 pub enum ProbeError {
-    #[error("cannot load the kernel programs: {0}; run as root (or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN) on Linux 5.10 or later; `observer doctor` says what is missing")]
+    #[error(
+        "cannot load the kernel programs: {0}; run as root (or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN) on Linux 5.10 or later; `observer doctor` says what is missing"
+    )]
     Load(#[from] EbpfError),
     #[error("the kernel refuses the program {name}: {source}; `observer doctor` says what is missing")]
     Program { name: &'static str, source: ProgramError },
-    #[error("cannot attach {name} to {path}: {source}; somebody else holds an exclusive attachment there (`bpftool cgroup tree` shows it), or this process lacks CAP_NET_ADMIN")]
+    #[error(
+        "cannot attach {name} to {path}: {source}; somebody else holds an exclusive attachment there (`bpftool cgroup tree` shows it), or this process lacks CAP_NET_ADMIN"
+    )]
     Attach { name: &'static str, path: PathBuf, source: ProgramError },
     #[error("cannot open {path}: {source}; check --cgroup-root and run as root")]
     Cgroup { path: PathBuf, source: io::Error },
@@ -95,8 +99,7 @@ impl Probe {
             .map_max_entries("EVENTS", options.ring_bytes)
             .map_max_entries("CONVERSATIONS", options.conversations)
             .load(OBJECT)?;
-        let cgroup =
-            root.open().map_err(|source| ProbeError::Cgroup { path: root.path.clone(), source })?;
+        let cgroup = root.open().map_err(|source| ProbeError::Cgroup { path: root.path.clone(), source })?;
         let attach = |name, source| ProbeError::Attach { name, path: root.path.clone(), source };
 
         // Packets first: a connection that opens in between is then one we saw from its start.
@@ -106,10 +109,13 @@ impl Probe {
             ("observer_egress", CgroupSkbAttachType::Egress),
         ] {
             let program: &mut CgroupSkb = program(&mut ebpf, name)?;
-            let attached = program.load().map_err(|source| ProbeError::Program { name, source }).and_then(|()| {
-                // `Single` says: no legacy flags. Links are always multi.
-                program.attach(&cgroup, direction, CgroupAttachMode::Single).map_err(|source| attach(name, source))
-            });
+            let attached =
+                program.load().map_err(|source| ProbeError::Program { name, source }).and_then(|()| {
+                    // `Single` says: no legacy flags. Links are always multi.
+                    program
+                        .attach(&cgroup, direction, CgroupAttachMode::Single)
+                        .map_err(|source| attach(name, source))
+                });
             let hook = name.trim_start_matches("observer_");
             match attached {
                 Ok(_) => hooks.push((hook, HookState::Attached)),
@@ -127,7 +133,9 @@ impl Probe {
 
         let logger = options.diagnostics.then(|| EbpfLogger::init(&mut ebpf).ok()).flatten();
         let control_map = take(&mut ebpf, "CONTROLS")?;
-        let aya::maps::Map::Array(control_map) = control_map else { return Err(ProbeError::Missing("CONTROLS")) };
+        let aya::maps::Map::Array(control_map) = control_map else {
+            return Err(ProbeError::Missing("CONTROLS"));
+        };
         let control = ControlTable::map(control_map.fd()).map_err(ProbeError::Control)?;
         let map_error = |name| move |source| ProbeError::Map { name, source };
         Ok(Self {

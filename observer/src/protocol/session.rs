@@ -1,10 +1,10 @@
 //! One flow's story: first what it is, then what it says.
 
+use super::Witness;
 use super::buffer::Buffer;
 use super::http1::Http1;
 use super::sniff::{Sniffed, sniff};
 use super::tls::Tls;
-use super::Witness;
 use crate::model::{Encryption, EncryptionStatus, Protocol};
 
 /// What a direction delivers; the same as conntrack's, which this stage does not know.
@@ -132,7 +132,9 @@ impl Session {
         buffer.extend(bytes);
         match sniff(buffer.bytes()) {
             Sniffed::Incomplete if buffer.len() < settings.head_limit => {}
-            Sniffed::Incomplete | Sniffed::Opaque => self.give_up(Protocol::Opaque, "opaque-protocol", witness),
+            Sniffed::Incomplete | Sniffed::Opaque => {
+                self.give_up(Protocol::Opaque, "opaque-protocol", witness)
+            }
             Sniffed::Http1 => {
                 let first = std::mem::take(buffer);
                 self.become_http1(first.bytes(), settings, witness);

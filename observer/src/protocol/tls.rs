@@ -26,8 +26,8 @@ const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 /// RFC 8446 section 4.1.3: a ServerHello with this random is a HelloRetryRequest.
 const RETRY_RANDOM: [u8; 32] = [
-    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2,
-    0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2,
+    0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
 /// One direction: records, and the handshake bytes in them.
@@ -167,7 +167,9 @@ impl Half {
                     return Message::Whole(length);
                 }
             }
-            let [content, major, _, high, low, rest @ ..] = self.records.bytes() else { return Message::Incomplete };
+            let [content, major, _, high, low, rest @ ..] = self.records.bytes() else {
+                return Message::Incomplete;
+            };
             let length = usize::from(u16::from_be_bytes([*high, *low]));
             match *content {
                 _ if *major != 3 || length > LARGEST_RECORD => return Message::Broken("malformed-tls"),
@@ -216,7 +218,8 @@ enum ServerHello {
 }
 
 fn server_hello(message: &[u8]) -> ServerHello {
-    let Ok((_, TlsMessage::Handshake(TlsMessageHandshake::ServerHello(hello)))) = parse_tls_message_handshake(message)
+    let Ok((_, TlsMessage::Handshake(TlsMessageHandshake::ServerHello(hello)))) =
+        parse_tls_message_handshake(message)
     else {
         return ServerHello::Other;
     };

@@ -56,7 +56,8 @@ impl Exemptions {
         let built_in = self.built_in(situation);
         let mut verdict = Verdict::default();
         for kind in found.iter() {
-            let configured = || self.configured.iter().find(|exemption| exemption.matches(kind, situation, path));
+            let configured =
+                || self.configured.iter().find(|exemption| exemption.matches(kind, situation, path));
             match built_in.or_else(|| configured().map(|exemption| &exemption.reason)) {
                 Some(reason) => verdict.exempted.push((kind, reason.clone())),
                 None => verdict.findings.insert(kind),
@@ -95,5 +96,6 @@ impl Exemption {
 
 /// `/healthz` covers itself and `/healthz/live`, not `/healthzoo`.
 fn is_below(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(prefix.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -10,8 +10,8 @@ pub use exemption::{Exemption, Exemptions, Reason};
 pub use hop::hop;
 
 use crate::model::{
-    Authentication, AuthenticationStatus, DeclarationStatus, EdgeKey, Encryption, EncryptionStatus, FindingKind,
-    FindingSet, Hop, Identity, Kind, Link, Protocol, Timestamp,
+    Authentication, AuthenticationStatus, DeclarationStatus, EdgeKey, Encryption, EncryptionStatus,
+    FindingKind, FindingSet, Hop, Identity, Kind, Link, Protocol, Timestamp,
 };
 
 /// What is known of a flow when it is judged.

@@ -41,7 +41,11 @@ impl Body {
             // A transfer coding overrides a length.
             Some(coding) => {
                 let last = coding.rsplit(|&byte| byte == b',').next().unwrap_or_default().trim_ascii();
-                if last.eq_ignore_ascii_case(b"chunked") { Ok(Some(Self::Chunked(Chunks::Size(0)))) } else { Err(Contradiction) }
+                if last.eq_ignore_ascii_case(b"chunked") {
+                    Ok(Some(Self::Chunked(Chunks::Size(0))))
+                } else {
+                    Err(Contradiction)
+                }
             }
             None => Ok(length.map(Self::Sized)),
         }
@@ -66,7 +70,9 @@ pub enum Chunks {
     /// In the line end after a chunk.
     DataEnd,
     /// In the trailer section: whether its current line has characters.
-    Trailer { line: bool },
+    Trailer {
+        line: bool,
+    },
     Over,
 }
 

@@ -35,7 +35,11 @@ fn version(minor: Option<u8>) -> Protocol {
 }
 
 /// Tries to read a request head; shows the request to `see` before it returns.
-pub fn request(bytes: &[u8], credential_headers: &[String], see: impl FnOnce(Request<'_>)) -> Head<RequestHead> {
+pub fn request(
+    bytes: &[u8],
+    credential_headers: &[String],
+    see: impl FnOnce(Request<'_>),
+) -> Head<RequestHead> {
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     let length = match parsed.parse(bytes) {
@@ -53,7 +57,11 @@ pub fn request(bytes: &[u8], credential_headers: &[String], see: impl FnOnce(Req
     let authorization = parsed.headers.iter().find(|header| is(header.name, "authorization"));
     let credentials = match authorization {
         Some(header) => Credentials::Authorization(header.value),
-        None if parsed.headers.iter().any(|header| credential_headers.iter().any(|name| is(header.name, name))) => {
+        None if parsed
+            .headers
+            .iter()
+            .any(|header| credential_headers.iter().any(|name| is(header.name, name))) =>
+        {
             Credentials::Other
         }
         None => Credentials::None,

@@ -7,8 +7,8 @@ mod responses;
 
 use std::collections::VecDeque;
 
-use super::session::{Interest, Piece, Settings, plaintext};
 use super::Witness;
+use super::session::{Interest, Piece, Settings, plaintext};
 use crate::model::Protocol;
 use requests::Requests;
 use responses::Responses;

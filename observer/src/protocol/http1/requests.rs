@@ -38,7 +38,13 @@ impl Default for Requests {
 type Found<'a, W> = &'a mut dyn FnMut(Protocol, Awaited, &mut W);
 
 impl Requests {
-    pub fn push<W: Witness>(&mut self, piece: Piece<'_>, settings: &Settings, witness: &mut W, found: Found<'_, W>) {
+    pub fn push<W: Witness>(
+        &mut self,
+        piece: Piece<'_>,
+        settings: &Settings,
+        witness: &mut W,
+        found: Found<'_, W>,
+    ) {
         match piece {
             Piece::Gap { len } => self.gap(len, witness, found),
             Piece::Bytes { bytes, turn } => self.bytes(bytes, turn, settings, witness, found),
@@ -98,8 +104,11 @@ impl Requests {
                 State::Body(left) => {
                     let here = (*left).min(bytes.len() as u64);
                     bytes = &bytes[here as usize..];
-                    self.state =
-                        if *left == here { State::Head(Buffer::default()) } else { State::Body(*left - here) };
+                    self.state = if *left == here {
+                        State::Head(Buffer::default())
+                    } else {
+                        State::Body(*left - here)
+                    };
                 }
                 State::Chunked(chunks) => {
                     let Some(walked) = chunks.walk(bytes) else {

@@ -77,8 +77,11 @@ impl Responses {
                 State::Body(left) => {
                     let here = (*left).min(bytes.len() as u64);
                     bytes = &bytes[here as usize..];
-                    self.state =
-                        if *left == here { State::Head(Buffer::default()) } else { State::Body(*left - here) };
+                    self.state = if *left == here {
+                        State::Head(Buffer::default())
+                    } else {
+                        State::Body(*left - here)
+                    };
                 }
                 State::Chunked(chunks) => {
                     let Some(walked) = chunks.walk(bytes) else {
