@@ -67,7 +67,10 @@ pub enum Identity {
     Node(Arc<str>),
     External,
     /// A Service address whose endpoints share one ServiceAccount: that is known, the pod is not.
-    ServiceAccount { namespace: Arc<str>, name: Arc<str> },
+    ServiceAccount {
+        namespace: Arc<str>,
+        name: Arc<str>,
+    },
     /// Why it is not known.
     Unknown(&'static str),
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Authentication, AuthenticationStatus, Declaration, Encryption, FindingKind, Kind, Timestamp, Transport, Workload,
+    Authentication, AuthenticationStatus, Declaration, Encryption, FindingKind, Kind, Timestamp, Transport,
+    Workload,
 };
 
 /// Which end of the flow the record comes from.
