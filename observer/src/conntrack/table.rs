@@ -407,6 +407,11 @@ impl<S: Default> Table<S> {
         Some(flow)
     }
 
+    /// Forgets a UDP conversation.
+    pub fn remove_conversation(&mut self, cookie: Cookie, remote: Endpoint) -> Option<Flow<S>> {
+        self.conversations.remove(&(cookie, remote))
+    }
+
     #[must_use]
     pub fn get(&self, cookie: Cookie) -> Option<&Flow<S>> {
         self.flows.get(&cookie)

@@ -45,6 +45,8 @@ pub struct Facts {
     /// The last sequence number that the kernel was told to resume at.
     pub resume_told: Option<u32>,
     pub stop_told: bool,
+    /// A client's end whose server reports elsewhere: in records, never in counts.
+    pub shown_only: bool,
 }
 
 #[derive(Default)]
