@@ -464,3 +464,39 @@ fn a_malformed_object_changes_nothing() {
         index.apply(&mk_pod(phase, "10.244.0.7", json!({"status": status})), at(5)).unwrap();
     }
 }
+
+#[test]
+fn two_hundred_thousand_pods_fit_in_300_mib_and_one_more_is_refused() {
+    fn anonymous_kib() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+    let Object::Pod(mut pod) = mk_pod(
+        "x",
+        "10.0.0.0",
+        json!({"metadata": {
+        "labels": {"app.kubernetes.io/name": "orders", "app.kubernetes.io/instance": "shop", "pod-template-hash": "7d9f8c6b5"},
+        "ownerReferences": [{"kind": "ReplicaSet", "name": "orders-7d9f8c6b5", "controller": true}]}}),
+    ) else {
+        panic!()
+    };
+    pod.spec.containers =
+        serde_json::from_value(json!([{"ports": [{"name": "http", "containerPort": 8080}]}])).unwrap();
+    let mut index = mk_index();
+    let before = anonymous_kib();
+    for number in 0..MAX_PODS as u32 {
+        pod.metadata.name = Some(format!("orders-7d9f8c6b5-{number:05}"));
+        pod.metadata.uid = Some(format!("1b3f6c1e-7a0d-4c55-9e5b-{number:012}"));
+        let ip = std::net::Ipv4Addr::from(0x0a00_0000 + number).to_string();
+        pod.status.pod_ip = Some(ip.clone());
+        pod.status.pod_ips[0].ip = Some(ip);
+        index.apply(&Object::Pod(pod.clone()), at(0)).unwrap();
+    }
+    // Other tests run in this process meanwhile; alone it is 195.
+    let mib = anonymous_kib().saturating_sub(before) / 1024;
+    assert!(mib < 300, "{mib} MiB");
+    pod.metadata.uid = Some("one-more".into());
+    let refused = index.apply(&Object::Pod(pod), at(0)).unwrap_err();
+    assert_eq!(refused.problem, Problem::Full { bound: MAX_PODS, kind: "Pods" });
+}
