@@ -23,6 +23,7 @@ pub struct Graph {
     /// What an edge without audiences asks for; shared, so that an evaluation allocates nothing.
     pub(super) no_audiences: Arc<[Arc<str>]>,
     edges: usize,
+    http_rules: bool,
 }
 
 /// One graph.
@@ -131,6 +132,12 @@ impl Graph {
         self.edges
     }
 
+    /// Some edge speaks of methods or paths: a request's own evaluation may differ from its flow's.
+    #[must_use]
+    pub fn has_http_rules(&self) -> bool {
+        self.http_rules
+    }
+
     /// No graph was given: nothing is governed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -139,6 +146,7 @@ impl Graph {
 
     fn add(&mut self, graph: ServiceGraph) -> Result<(), GraphError> {
         self.edges += graph.edges.len();
+        self.http_rules |= graph.edges.iter().any(|edge| !edge.http.is_empty());
         if self.edges > MAX_EDGES {
             let object = graph.source();
             return Err(GraphError::TooManyEdges { file: graph.file, object, bound: MAX_EDGES });

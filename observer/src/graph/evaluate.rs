@@ -48,7 +48,8 @@ pub enum AuthenticationRequirement {
     Verified,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// By default: nothing is governed, and what an edge asks for by default is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evaluation {
     pub declaration: Declaration,
     pub encryption: EncryptionRequirement,

@@ -113,6 +113,7 @@ fn verdict(graph: &Graph, client: &str, server: &str, port: u16, request: &str) 
 #[test]
 fn a_flow_is_declared_as_section_7_says() {
     let graph = compile(vec![mk_graph("shop/shop", "listed", SHOP)]);
+    assert!(graph.has_http_rules());
     let shop = |status: &str| format!("{status} shop/shop");
     let (allowed, unexpected) = (shop("allowed"), shop("unexpected"));
     let unseen = format!("{allowed} http-unseen");
@@ -199,7 +200,8 @@ fn a_flow_is_declared_as_section_7_says() {
 #[test]
 fn without_a_graph_nothing_is_governed() {
     let graph = compile(Vec::new());
-    assert!(graph.is_empty());
+    assert!(graph.is_empty() && !graph.has_http_rules());
+    assert_eq!(evaluate(&graph, "shop/a", "shop/b", 80, ""), Evaluation::default());
     for server in ["shop/payments", "external", "node", "unknown"] {
         assert_eq!(verdict(&graph, "unknown", server, 80, ""), "ungoverned");
     }
@@ -228,7 +230,7 @@ fn several_graphs_are_a_union_and_the_first_by_name_speaks_for_all() {
         mk_graph("shop/a", "listed", &to_b("from-a")),
         mk_graph("other/a", "namespace", "[]"),
     ]);
-    assert_eq!(graph.declared_edges(), 2);
+    assert_eq!((graph.declared_edges(), graph.has_http_rules()), (2, false));
     assert_eq!(verdict(&graph, "shop/from-z", "shop/b", 80, ""), "allowed shop/z");
     assert_eq!(verdict(&graph, "shop/from-a", "shop/b", 80, ""), "allowed shop/a");
     assert_eq!(verdict(&graph, "shop/c", "shop/b", 80, ""), "unexpected shop/a");

@@ -1,7 +1,7 @@
 use serde_json::json;
 
-use crate::identity::{Index, Object};
 use crate::identity::builders::{NODE, at, ip, mk_index, mk_node, mk_pod, mk_service, mk_slice, object};
+use crate::identity::{Index, Object};
 use crate::model::{Identity, Transport};
 
 #[test]
