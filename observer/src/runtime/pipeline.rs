@@ -267,7 +267,8 @@ impl World {
             let facts = &flow.session.facts;
             let declared = facts.declaration.as_ref().map_or(DeclarationStatus::Ungoverned, |d| d.status);
             let encryption = Encryption { link: ends.link, ..facts.encryption.clone() };
-            let situation = situation(&ends, facts.protocol, &encryption, declared, &evaluation, flow.last_seen);
+            let situation =
+                situation(&ends, facts.protocol, &encryption, declared, &evaluation, flow.last_seen);
             let verdict = verdict::of_flow(&situation, &self.exemptions);
             self.take_verdict(&mut flow.session.facts, verdict);
         }

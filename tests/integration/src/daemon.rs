@@ -155,7 +155,8 @@ impl Daemon {
         let samples = body.lines().filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
             let (name, set) = series.split_once('{').unwrap_or((series, ""));
-            (name == metric && labels.iter().all(|label| set.contains(label))).then(|| value.parse::<f64>().ok())?
+            (name == metric && labels.iter().all(|label| set.contains(label)))
+                .then(|| value.parse::<f64>().ok())?
         });
         Ok(samples.sum())
     }

@@ -34,14 +34,16 @@ impl TokenIssuer {
         let directory = Directory::new()?;
         let issuer = Self { url: url.to_owned(), directory };
         let key = issuer.key();
-        openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", path(&key)?], b"")?;
+        openssl(
+            &["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", path(&key)?],
+            b"",
+        )?;
         let modulus = openssl(&["rsa", "-in", path(&key)?, "-noout", "-modulus"], b"")?;
         let modulus = String::from_utf8(modulus)?;
         let hex = modulus.trim().strip_prefix("Modulus=").context("openssl rsa -modulus")?;
         let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16));
         let n = base64url(&bytes.collect::<Result<Vec<u8>, _>>()?);
-        let jwks =
-            json!({"keys": [{"kty": "RSA", "alg": "RS256", "use": "sig", "kid": KEY_ID, "n": n, "e": "AQAB"}]});
+        let jwks = json!({"keys": [{"kty": "RSA", "alg": "RS256", "use": "sig", "kid": KEY_ID, "n": n, "e": "AQAB"}]});
         issuer.directory.write("jwks.json", jwks.to_string())?;
         Ok(issuer)
     }
@@ -107,7 +109,11 @@ impl TokenIssuer {
     /// openssl fails.
     pub fn sign(&self, claims: &Value) -> Result<String> {
         let header = json!({"alg": "RS256", "kid": KEY_ID});
-        let text = format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
+        let text = format!(
+            "{}.{}",
+            base64url(header.to_string().as_bytes()),
+            base64url(claims.to_string().as_bytes())
+        );
         let signature = openssl(&["dgst", "-sha256", "-sign", path(&self.key())?], text.as_bytes())?;
         Ok(format!("{text}.{}", base64url(&signature)))
     }
@@ -147,11 +153,11 @@ pub fn base64url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().enumerate().fold(0u32, |word, (at, byte)| word | u32::from(*byte) << (16 - 8 * at));
+        let word =
+            chunk.iter().enumerate().fold(0u32, |word, (at, byte)| word | u32::from(*byte) << (16 - 8 * at));
         for digit in 0..=chunk.len() {
             text.push(char::from(ALPHABET[(word >> (18 - 6 * digit)) as usize & 63]));
         }
     }
     text
 }
-

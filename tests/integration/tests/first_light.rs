@@ -9,7 +9,15 @@ use serde_json::json;
 
 fn http_server(port: u16) -> Command {
     let mut server = Command::new("python3");
-    server.args(["-m", "http.server", &port.to_string(), "--bind", "::", "--directory", "/usr/share/common-licenses"]);
+    server.args([
+        "-m",
+        "http.server",
+        &port.to_string(),
+        "--bind",
+        "::",
+        "--directory",
+        "/usr/share/common-licenses",
+    ]);
     server
 }
 
@@ -42,7 +50,13 @@ fn a_token_in_cleartext_is_verified_and_named() -> Result<()> {
     let token = issuer.bound(&curl, &Claims { audiences: vec![issuer.url.clone()], expires_in: 3600 })?;
     let header = issuer.header_file("header", &token)?;
     let daemon = Daemon::builder().arguments(issuer.arguments()).start(&node)?;
-    curl.run_ok(["curl", "-sS", "-H", &format!("@{}", header.display()), &format!("http://{}/", service.cluster_ip)])?;
+    curl.run_ok([
+        "curl",
+        "-sS",
+        "-H",
+        &format!("@{}", header.display()),
+        &format!("http://{}/", service.cluster_ip),
+    ])?;
     let record = daemon.wait_final("client-ns/curl-sa", "server-ns/default")?;
     eprintln!("{record:#}");
     assert_eq!(record["authentication"]["status"], "verified");
