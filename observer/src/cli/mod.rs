@@ -1,1 +1,3 @@
 //! Stage `cli`.
+
+pub mod doctor;
