@@ -67,7 +67,7 @@ impl<'a> Report<'a> {
                 state: check.state,
                 detail: &check.detail,
                 cost: unwell.then_some(check.feature.cost),
-                remedy: unwell.then_some(check.feature.remedy),
+                remedy: unwell.then_some(check.remedy),
             }
         };
         Self { checks: checks.iter().map(line).collect(), verdict: probe::verdict(checks) }

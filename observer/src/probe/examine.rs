@@ -12,7 +12,7 @@ use aya::sys::{is_map_supported, is_program_supported};
 
 use super::features::{
     BTF, CAPABILITIES, CGROUP_SCOPE, CGROUP2, Check, Feature, FeatureState, HOOKS, JIT, KERNEL, MEMLOCK,
-    MMAPABLE_ARRAY, RING_BUFFER, SELF_TEST, SK_STORAGE, SOCK_OPS,
+    MMAPABLE_ARRAY, PERFMON, RING_BUFFER, SELF_TEST, SK_STORAGE, SOCK_OPS,
 };
 use super::load::one_line;
 use super::{Canary, CgroupRoot, HookState, Options, Probe, ProbeError};
@@ -42,39 +42,36 @@ const CAP_BPF: u32 = 39;
 pub fn examine(cgroup_root: Option<&Path>) -> Vec<Check> {
     let process = Process::look();
     let root = cgroup_root.map_or_else(CgroupRoot::find, CgroupRoot::at);
-    let mut checks = vec![process.kernel(), btf(), process.capabilities(), process.memlock(), jit()];
-    let root = match root {
-        Ok(root) => {
-            let path = root.path.display();
-            checks.push(ok(&CGROUP2, path.to_string()));
-            checks.push(scope(&root));
-            Some(root)
-        }
-        Err(error) => {
-            checks.push(missing(&CGROUP2, error.to_string()));
-            None
-        }
-    };
-    let probe = root.as_ref().map(|root| Probe::load(root, &Options::default()));
-    checks.extend(maps(probe.as_ref()));
-    checks.extend(hooks(probe.as_ref()));
-    checks.push(match (&root, probe) {
-        (Some(root), Some(Ok(mut probe))) => self_test(root, &mut probe),
+    let mut checks =
+        vec![process.kernel(), btf(), process.capabilities(), process.perfmon(), process.memlock(), jit()];
+    match &root {
+        Ok(root) => checks.extend([ok(&CGROUP2, root.path.display().to_string()), scope(root)]),
+        Err(error) => checks.push(missing(&CGROUP2, error.to_string())),
+    }
+    let probe = root.as_ref().ok().map(|root| Probe::load(root, &Options::default()));
+    let tried = [maps(probe.as_ref()).into(), hooks(probe.as_ref())].concat();
+    // What fails because of something above has the way out of that.
+    let cause = checks.iter().find(|check| check.feature.essential && check.state == FeatureState::Missing);
+    let remedy = cause.map(|check| check.remedy);
+    let self_test = match (&root, probe) {
+        (Ok(root), Some(Ok(mut probe))) => self_test(root, &mut probe),
         _ => missing(&SELF_TEST, "not tried: the programs are not attached".to_owned()),
-    });
+    };
+    let tried = tried.into_iter().chain([self_test]);
+    checks.extend(tried.map(|check| Check { remedy: remedy.unwrap_or(check.remedy), ..check }));
     checks
 }
 
 fn ok(feature: &'static Feature, detail: String) -> Check {
-    Check { feature, state: FeatureState::Ok, detail }
+    Check { feature, state: FeatureState::Ok, detail, remedy: feature.remedy }
 }
 
 fn degraded(feature: &'static Feature, detail: String) -> Check {
-    Check { feature, state: FeatureState::Degraded, detail }
+    Check { feature, state: FeatureState::Degraded, detail, remedy: feature.remedy }
 }
 
 fn missing(feature: &'static Feature, detail: String) -> Check {
-    Check { feature, state: FeatureState::Missing, detail }
+    Check { feature, state: FeatureState::Missing, detail, remedy: feature.remedy }
 }
 
 /// This process and its kernel, as /proc shows them.
@@ -122,25 +119,34 @@ impl Process {
         self.capabilities & (1 << capability) != 0
     }
 
+    /// CAP_SYS_ADMIN stands in for what was split off it in 5.8 (capabilities(7)).
+    fn has_split(&self, capability: u32) -> bool {
+        self.has(CAP_SYS_ADMIN) || !self.is_before(CAP_BPF_SINCE) && self.has(capability)
+    }
+
     fn capabilities(&self) -> Check {
-        let admin = self.has(CAP_SYS_ADMIN);
-        let separate = !self.is_before(CAP_BPF_SINCE);
-        let lacking: Vec<&str> =
-            [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON"), (CAP_NET_ADMIN, "CAP_NET_ADMIN")]
-                .into_iter()
-                .filter(|&(number, _)| {
-                    let stands_in = admin && number != CAP_NET_ADMIN;
-                    !(stands_in || self.has(number) && (separate || number == CAP_NET_ADMIN))
-                })
-                .map(|(_, name)| name)
-                .collect();
+        let bpf = (!self.has_split(CAP_BPF)).then_some(if self.is_before(CAP_BPF_SINCE) {
+            "CAP_SYS_ADMIN"
+        } else {
+            "CAP_BPF"
+        });
+        let net_admin = (!self.has(CAP_NET_ADMIN)).then_some("CAP_NET_ADMIN");
+        let lacking: Vec<&str> = bpf.into_iter().chain(net_admin).collect();
         let uid = &self.uid;
         if lacking.is_empty() {
-            let which = if admin { "CAP_SYS_ADMIN" } else { "CAP_BPF, CAP_PERFMON" };
+            let which = if self.has(CAP_SYS_ADMIN) { "CAP_SYS_ADMIN" } else { "CAP_BPF" };
             return ok(&CAPABILITIES, format!("uid {uid} with {which}, CAP_NET_ADMIN"));
         }
         let who = if uid == "0" { "root without" } else { "not root, and without" };
         missing(&CAPABILITIES, format!("uid {uid}: {who} {}", lacking.join(", ")))
+    }
+
+    fn perfmon(&self) -> Check {
+        if self.has_split(CAP_PERFMON) {
+            let which = if self.has(CAP_SYS_ADMIN) { "CAP_SYS_ADMIN" } else { "CAP_PERFMON" };
+            return ok(&PERFMON, which.to_owned());
+        }
+        missing(&PERFMON, "without CAP_PERFMON".to_owned())
     }
 
     fn memlock(&self) -> Check {
@@ -297,6 +303,9 @@ mod tests {
             let check = process(release, capabilities).capabilities();
             assert_eq!(check.state, state, "{release} {capabilities:x}: {}", check.detail);
         }
+        assert_eq!(process("6.1.0", admin).perfmon().state, FeatureState::Ok);
+        assert_eq!(process("6.1.0", split).perfmon().state, FeatureState::Ok);
+        assert_eq!(process("6.1.0", 1 << CAP_BPF).perfmon().state, FeatureState::Missing);
     }
 
     #[test]

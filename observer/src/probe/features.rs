@@ -64,8 +64,16 @@ pub static BTF: Feature = Feature {
 pub static CAPABILITIES: Feature = Feature {
     name: "capabilities",
     essential: true,
-    purpose: "CAP_BPF and CAP_PERFMON to load the programs, CAP_NET_ADMIN to attach them; before 5.8 CAP_SYS_ADMIN",
+    purpose: "CAP_BPF to load the programs, CAP_NET_ADMIN to attach them; before 5.8 CAP_SYS_ADMIN instead of CAP_BPF",
     cost: "nothing is observed: the kernel programs cannot be loaded",
+    remedy: "run as root, or in a container with capabilities add: [BPF, PERFMON, NET_ADMIN]",
+};
+
+pub static PERFMON: Feature = Feature {
+    name: "perfmon",
+    essential: false,
+    purpose: "CAP_PERFMON (since 5.8): the verifier lets programs compute with pointers",
+    cost: "the kernel refuses the programs that read packets: payload is not seen",
     remedy: "run as root, or in a container with capabilities add: [BPF, PERFMON, NET_ADMIN]",
 };
 
@@ -181,6 +189,8 @@ pub struct Check {
     pub state: FeatureState,
     /// What was found.
     pub detail: String,
+    /// The way out: the feature's own, or that of another whose want is the cause.
+    pub remedy: &'static str,
 }
 
 /// What all checks together say: `Missing` if the main job cannot be done.
@@ -198,7 +208,7 @@ mod tests {
     use super::*;
 
     fn check(feature: &'static Feature, state: FeatureState) -> Check {
-        Check { feature, state, detail: String::new() }
+        Check { feature, state, detail: String::new(), remedy: "" }
     }
 
     #[test]

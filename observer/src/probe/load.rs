@@ -248,16 +248,21 @@ fn attach(ebpf: &mut Ebpf, hook: &Hook, cgroup: &File, root: &CgroupRoot) -> Res
     })
 }
 
-/// The verifier's last words are its reason; what it says before is a trace of thousands of lines.
+/// The verifier gives its reason last, but for its statistics; what comes before is a trace of thousands of lines.
 fn refusal(name: &str, error: &ProgramError) -> String {
     let ProgramError::LoadError { io_error, verifier_log } = error else { return one_line(error) };
     let log = verifier_log.to_string();
     tracing::debug!(program = name, log, "refused by the verifier");
-    let is_reason = |line: &&str| !line.trim().is_empty() && !line.starts_with("processed ");
-    match log.lines().rev().find(is_reason) {
-        Some(reason) => shorten(&format!("{io_error}: {}", reason.trim())),
-        None => shorten(&io_error.to_string()),
-    }
+    shorten(&match verifier_reason(&log) {
+        Some(reason) => format!("{io_error}: {reason}"),
+        None => io_error.to_string(),
+    })
+}
+
+fn verifier_reason(log: &str) -> Option<&str> {
+    const STATISTICS: [&str; 3] = ["processed ", "stack depth ", "verification time "];
+    let is_reason = |line: &&str| !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start));
+    log.lines().map(str::trim).rev().find(is_reason)
 }
 
 /// The message with its causes, which aya keeps apart.
@@ -286,4 +291,34 @@ fn raise_memlock_limit() {
     let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the struct outlives the call, which only reads it. Failure shows when the maps are created.
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_program_is_explained_by_the_verifiers_reason_alone() {
+        // The end of what Linux 6.18 says to a process without CAP_PERFMON.
+        let log = "\
+2059: (0f) r5 += r4
+R5 tried to add from different maps, paths or scalars, pointer arithmetic with it prohibited for !root
+verification time 533 usec
+stack depth 200+0
+processed 122 insns (limit 1000000) max_states_per_insn 1 total_states 11 peak_states 11 mark_read 0
+";
+        assert_eq!(
+            verifier_reason(log),
+            Some(
+                "R5 tried to add from different maps, paths or scalars, pointer arithmetic with it prohibited for !root"
+            )
+        );
+        assert_eq!(verifier_reason("\n"), None);
+    }
+
+    #[test]
+    fn an_error_is_one_line_of_at_most_300_characters() {
+        let error = io::Error::other(format!("{}\nmore", "x".repeat(400)));
+        assert_eq!(one_line(&error), "x".repeat(300));
+    }
 }
