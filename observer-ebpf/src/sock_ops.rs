@@ -52,10 +52,14 @@ fn fresh(ctx: &SockOpsContext, role: u16) -> *mut Socket {
     }
     let socket = create(sk);
     if !socket.is_null() {
+        // All of it: connect() may dissolve a connection and make another of the same socket.
         unsafe {
-            (*socket).flags = u32::from(role);
-            (*socket).cookie = cookie(ctx);
-            (*socket).opened = now();
+            *socket = Socket {
+                flags: u32::from(role),
+                cookie: cookie(ctx),
+                opened: now(),
+                ..Socket::default()
+            };
         }
         // `set` replaces the flags: another program may have its own on this socket.
         let wanted = BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG;
