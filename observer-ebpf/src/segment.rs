@@ -104,8 +104,11 @@ pub fn of_old_socket<const SENT: bool>(ctx: &SkBuffContext, sk: *mut bpf_sock) {
     known.cookie = cookie;
     known.cgroup = cgroup;
     known.opened = now();
-    let stream = if SENT { &mut known.sent } else { &mut known.received };
-    stream.next = tcp.sequence;
+    let (ours, theirs) =
+        if SENT { (&mut known.sent, &mut known.received) } else { (&mut known.received, &mut known.sent) };
+    ours.next = tcp.sequence;
+    // Zero would make half of all sequence numbers look like retransmissions.
+    theirs.next = tcp.acknowledged;
     payload::<SENT>(ctx, known, &tcp);
 }
 
