@@ -37,7 +37,14 @@ pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socke
     if !SENT && tcp.flags & TCP_RST != 0 {
         known.flags |= u32::from(flag::RESET_RECEIVED);
     }
-    if tcp.payload_len > 0 && tcp.flags & TCP_SYN == 0 {
+    if tcp.flags & TCP_SYN != 0 {
+        if SENT {
+            // The name of the connection, which Fast Open's data would shift.
+            known.sent.next = tcp.sequence.wrapping_add(1);
+        }
+        return;
+    }
+    if tcp.payload_len > 0 {
         payload::<SENT>(ctx, known, &tcp);
     }
 }

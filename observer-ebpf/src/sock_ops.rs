@@ -85,7 +85,11 @@ fn established(ctx: &SockOpsContext, role: u16) {
     if socket.is_null() {
         return;
     }
-    let sent_start = if role == flag::CLIENT {
+    let syn_seen = unsafe { (*socket).sent.next };
+    let sent_start = if role == flag::CLIENT && syn_seen != 0 {
+        syn_seen
+    } else if role == flag::CLIENT {
+        // The same, but for data that went with the SYN.
         field!(ctx.ops, bpf_sock_ops, snd_una)
     } else {
         field!(ctx.ops, bpf_sock_ops, snd_nxt)
