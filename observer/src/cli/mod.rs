@@ -2,6 +2,7 @@
 
 mod client;
 mod config;
+pub mod doctor;
 mod edges;
 mod explain;
 mod filter;
