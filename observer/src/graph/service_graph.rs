@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use crate::manifest;
 use super::error::GraphError;
 use super::evaluate::{AuthenticationRequirement, EncryptionRequirement};
+use crate::manifest;
 
 const API_VERSION: &str = "observer.dev/v1alpha1";
 const KIND: &str = "ServiceGraph";

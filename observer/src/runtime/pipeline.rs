@@ -191,6 +191,12 @@ impl Pipeline {
         self.table.len()
     }
 
+    /// Tokens whose receivers were forgotten, since start.
+    #[must_use]
+    pub fn forgotten_sightings(&self) -> u64 {
+        self.world.received.evicted()
+    }
+
     /// Flows that found the table full, since start.
     #[must_use]
     pub fn refused_flows(&self) -> u64 {
