@@ -46,7 +46,7 @@ fn look<const SENT: bool>(ctx: &SkBuffContext) {
 }
 
 #[inline(always)]
-fn full_socket(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
+pub fn full_socket(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
     unsafe {
         let sk = core::ptr::read_volatile(&raw const (*ctx.skb.skb).__bindgen_anon_2.sk);
         if sk.is_null() {

@@ -8,12 +8,13 @@ use aya_ebpf::helpers::generated::{
     bpf_get_socket_cookie, bpf_sk_lookup_tcp, bpf_sk_release, bpf_skb_cgroup_id,
 };
 use aya_ebpf::programs::SkBuffContext;
-use observer_common::{Direction, Settings, Socket, Stream, TcpOpen, Tuple, flag, kind, tcp_state, verb};
+use observer_common::{Direction, Settings, Socket, Stream, TcpClose, TcpOpen, Tuple, flag, kind, tcp_state, verb};
 
 use crate::field::{field, ip6};
 use crate::maps::{settings, take_control};
 use crate::packet::{self, TCP_FIN, TCP_RST, TCP_SYN, Tcp};
 use crate::ring::{About, LARGE_ROOM, emit, emit_bytes, now, write_header};
+use crate::cgroup_skb::full_socket;
 use crate::socket;
 
 /// Longest packet that can be a bare RST: IPv6 and TCP headers with all their options.
@@ -24,9 +25,11 @@ const LONGEST_BARE_SEGMENT: u32 = 40 + 60;
 pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socket) {
     let known = unsafe { &mut *socket };
     if known.done != 0 {
-        // How it ends is still worth knowing, and an RST is short.
-        if !SENT && ctx.len() <= LONGEST_BARE_SEGMENT {
-            note_reset(ctx, known);
+        // How it ends is still worth knowing, and a segment that says so is short.
+        if ctx.len() <= LONGEST_BARE_SEGMENT
+            && let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at))
+        {
+            note_end::<SENT>(ctx, known, tcp.flags);
         }
         return;
     }
@@ -34,22 +37,39 @@ pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socke
         known.cgroup = unsafe { bpf_skb_cgroup_id(ctx.skb.skb) };
     }
     let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return };
-    if !SENT && tcp.flags & TCP_RST != 0 {
-        known.flags |= u32::from(flag::RESET_RECEIVED);
-    }
+    note_end::<SENT>(ctx, known, tcp.flags);
     if tcp.payload_len > 0 && tcp.flags & TCP_SYN == 0 {
         payload::<SENT>(ctx, known, &tcp);
     }
 }
 
+/// An RST from the peer tells a reset from an abort. A connection from before our time has no callbacks to report
+/// its end, so the first FIN or RST stands for it; its state is left to go with the socket.
 #[inline(always)]
-fn note_reset(ctx: &SkBuffContext, socket: &mut Socket) {
-    if let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at))
-        && tcp.flags & TCP_RST != 0
-    {
+fn note_end<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, flags: u8) {
+    if !SENT && flags & TCP_RST != 0 {
         socket.flags |= u32::from(flag::RESET_RECEIVED);
     }
+    let midstream = socket.flags & u32::from(flag::MIDSTREAM) != 0;
+    if !midstream || flags & (TCP_FIN | TCP_RST) == 0 || socket.last_speaker == ENDED {
+        return;
+    }
+    socket.last_speaker = ENDED;
+    socket.done = 1;
+    let Some(sk) = full_socket(ctx) else { return };
+    emit::<TcpClose>(|close| unsafe {
+        write_header(&raw mut (*close).header, kind::TCP_CLOSE, socket.flags as u16, socket.cookie, socket.cgroup);
+        socket::write_tuple(sk, &raw mut (*close).tuple);
+        (*close).opened = socket.opened;
+        // The kernel's own counts cannot be read from here.
+        (*close).bytes_sent = 0;
+        (*close).bytes_received = 0;
+        (*close).old_state = if flags & TCP_RST != 0 { tcp_state::ESTABLISHED } else { tcp_state::LAST_ACK };
+    });
 }
+
+/// In `last_speaker`: nobody speaks any more.
+const ENDED: u32 = 3;
 
 /// The handshake's last segment and a Fast Open SYN may carry data, and meet the listener: the connection's own
 /// socket does not exist yet. The daemon files them by address.

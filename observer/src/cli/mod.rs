@@ -1,1 +1,103 @@
-//! Stage `cli`.
+//! Stage `cli`: the command line, the config file, and the commands that ask a running daemon.
+
+mod client;
+mod config;
+mod edges;
+mod explain;
+mod filter;
+mod findings;
+mod flows;
+mod output;
+mod run;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use config::{ConfigFile, Exemption};
+pub use edges::EdgesArgs;
+pub use explain::explain;
+pub use filter::FilterArgs;
+pub use findings::FindingsArgs;
+pub use flows::FlowsArgs;
+pub use output::Format;
+pub use run::{LogLevel, Output, RunArgs};
+pub use settings::{IssuerKeys, RunSettings};
+
+/// Shows which service calls which, as whom, encrypted or not, with which credential, declared or not.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "observer", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Observe this node
+    Run(Box<RunArgs>),
+    /// Show flow records of the observer that runs on this node
+    Flows(FlowsArgs),
+    /// Show findings, summed up by edge and kind
+    Findings(FindingsArgs),
+    /// Show who called whom, and how
+    Edges(EdgesArgs),
+    /// Check what this kernel allows, and say what is degraded
+    Doctor(DoctorArgs),
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct DoctorArgs {
+    /// The cgroup2 directory to observe [default: found]
+    #[arg(long, value_name = "DIR")]
+    pub cgroup_root: Option<std::path::PathBuf>,
+}
+
+/// Why a command could not do its work: one line that names the cause and the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl CliError {
+    /// 2 for usage, as clap has it; 1 for the rest.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Failed(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// `flows`.
+///
+/// # Errors
+/// No daemon answers, or it went away.
+pub fn run_flows(args: &FlowsArgs) -> Result<(), CliError> {
+    flows::run(args, &mut output::stdout())
+}
+
+/// `findings`.
+///
+/// # Errors
+/// As [`run_flows`].
+pub fn run_findings(args: &FindingsArgs) -> Result<(), CliError> {
+    findings::run(args, &mut output::stdout())
+}
+
+/// `edges`.
+///
+/// # Errors
+/// As [`run_flows`].
+pub fn run_edges(args: &EdgesArgs) -> Result<(), CliError> {
+    edges::run(args, &mut output::stdout())
+}
+
+#[cfg(test)]
+mod tests;

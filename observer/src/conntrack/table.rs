@@ -37,6 +37,8 @@ pub enum Role {
 pub struct Twin {
     pub cookie: Cookie,
     pub cgroup: Option<u64>,
+    /// The client's own address, before it was translated.
+    pub local: Endpoint,
     /// The address that the client dialled, before it was translated.
     pub dialled: Endpoint,
 }
@@ -213,7 +215,7 @@ impl<S: Default> Table<S> {
         let (sent, received) = server.start?;
         let cookie = self.waiting.remove(&(received, sent))?;
         let client = self.flows.remove(&cookie)?;
-        server.twin = Some(Twin { cookie, cgroup: client.cgroup, dialled: client.remote });
+        server.twin = Some(Twin { cookie, cgroup: client.cgroup, local: client.local, dialled: client.remote });
         Some(cookie)
     }
 
@@ -403,6 +405,11 @@ impl<S: Default> Table<S> {
             self.waiting.remove(&start);
         }
         Some(flow)
+    }
+
+    /// Forgets a UDP conversation.
+    pub fn remove_conversation(&mut self, cookie: Cookie, remote: Endpoint) -> Option<Flow<S>> {
+        self.conversations.remove(&(cookie, remote))
     }
 
     #[must_use]

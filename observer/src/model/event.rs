@@ -48,6 +48,19 @@ pub enum Event<'a> {
     UdpClose(UdpClose),
 }
 
+impl Event<'_> {
+    /// When it happened.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        match self {
+            Self::Open(open) => open.time,
+            Self::Close(close) => close.time,
+            Self::Payload(payload) => payload.time,
+            Self::UdpClose(close) => close.last,
+        }
+    }
+}
+
 /// A connection was established, or a UDP conversation began.
 #[derive(Clone, Debug)]
 pub struct Open {

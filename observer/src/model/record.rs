@@ -1,5 +1,6 @@
 //! The flow record: one JSON object a line. Its keys are public; change one only with a CHANGELOG entry.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -116,10 +117,10 @@ impl RequestCounts {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRequest {
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub method: Option<Arc<str>>,
+    pub method: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub status: Option<u16>,
 }

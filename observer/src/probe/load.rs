@@ -7,6 +7,7 @@ use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, SockOps};
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use observer_common::{Counter, Settings, UdpConversation, UdpKey};
 use thiserror::Error;
 
@@ -242,10 +243,9 @@ fn error_chain(error: &dyn std::error::Error) -> String {
     text // .lines().next().unwrap_or_default().to_owned()
 }
 
-/// Before 5.11 map memory counts against RLIMIT_MEMLOCK.
-#[expect(unsafe_code, reason = "setrlimit(2)")]
+/// Before 5.11 map memory counts against RLIMIT_MEMLOCK. Failure shows when the maps are created.
 fn raise_memlock_limit() {
-    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the struct outlives the call, which only reads it. Failure shows when the maps are created.
-    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+    if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
+        tracing::debug!(%error, "RLIMIT_MEMLOCK stays as it is");
+    }
 }

@@ -4,11 +4,13 @@
 //! throughout: what was not seen is `unknown` with a reason.
 
 mod buffer;
+mod datagram;
 mod http1;
 mod session;
 mod sniff;
 mod tls;
 
+pub use datagram::datagram;
 pub use session::{Interest, Piece, Session, Settings};
 
 use crate::model::{Encryption, Protocol};

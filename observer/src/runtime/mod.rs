@@ -1,1 +1,241 @@
-//! Stage `runtime`.
+//! The composition root: reads what the settings name, puts the stages together, and runs them until told to stop.
+
+mod clock;
+mod ends;
+mod observe;
+mod pipeline;
+mod provenance;
+mod record;
+mod session;
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, thread};
+
+use anyhow::{Context as _, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{LogLevel, Output, RunSettings};
+use crate::graph::{self, Graph};
+use crate::identity::{self, Index, Inventory};
+use crate::probe::{self, Canary, CgroupRoot, HookState, Probe};
+use crate::protocol;
+use crate::sink::health::{Heartbeat, Readiness};
+use crate::sink::{self, BoundSocket, BuildInfo, FlowLog, Metrics, Sinks, StoreLimits, Style};
+use crate::token::{Issuer, KeySet, Verifier};
+use crate::verdict::{self, Exemptions};
+use ends::Resolver;
+use observe::Observation;
+use pipeline::Pipeline;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Observes this node until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Something that the settings name cannot be used, or the kernel refuses the programs.
+pub fn run(settings: &RunSettings) -> Result<()> {
+    log_to_stderr(settings.log_level);
+    let start = clock::now();
+    // Files first: what a typing error breaks should break before anything else happens.
+    let verifier = verifier(settings)?;
+    let index = index(settings)?;
+    let graph = graph(settings, &index)?;
+    let root = match &settings.cgroup_root {
+        Some(path) => CgroupRoot::at(path)?,
+        None => CgroupRoot::find()?,
+    };
+    if settings.cgroup_root.is_none() && !root.whole {
+        tracing::warn!(path = %root.path.display(), "not the root of the host's cgroup hierarchy: sockets outside are not seen");
+    }
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // The sockets that tell others of us before the kernel programs, so that a port taken leaves nothing loaded.
+    let listener = runtime.block_on(sink::http::bind(settings.listen))?;
+    let socket = {
+        let _context = runtime.enter();
+        BoundSocket::bind(&settings.socket)?
+    };
+
+    let revision = option_env!("OBSERVER_REVISION");
+    let metrics = Arc::new(Metrics::new(settings.series_budget, BuildInfo { version: VERSION, revision }));
+    let readiness = Readiness::default();
+    let blocker = readiness.block("self-test");
+    let heartbeat = Heartbeat::new(start);
+    let flow_log = flow_log(settings.output, &metrics)?;
+    let sinks = Arc::new(Sinks::new(metrics.clone(), StoreLimits::default(), flow_log));
+
+    let probe = load_probe(settings, &root, &metrics)?;
+    describe(&metrics, &index, &graph);
+    let resolver = Resolver::new(index, &root.path, start)
+        .with_context(|| format!("cannot read {}; run as root", root.path.display()))?;
+    let pipeline_settings = pipeline::Settings {
+        node: Arc::from(settings.node_name.as_str()),
+        protocol: protocol::Settings {
+            head_limit: settings.client_allowance as usize,
+            credential_headers: settings.credential_headers.clone(),
+        },
+        both_ends: settings.both_ends,
+    };
+    let pipeline = Pipeline::new(
+        pipeline_settings,
+        crate::conntrack::Settings::default(),
+        resolver,
+        graph,
+        exemptions(settings),
+        verifier,
+        sinks.clone(),
+    );
+    let canary = match Canary::fly(&root) {
+        Ok(canary) => Some((canary, blocker)),
+        Err(error) => {
+            tracing::warn!(%error, "self-test skipped");
+            metrics.probe_info("self_test", "skipped");
+            drop(blocker);
+            None
+        }
+    };
+    let observation =
+        Observation { probe, pipeline, metrics: metrics.clone(), heartbeat: heartbeat.clone(), canary, blind: None };
+    let stop = Arc::new(AtomicBool::new(false));
+    let observing = {
+        let stop = stop.clone();
+        thread::Builder::new().name("observe".into()).spawn(move || observation.run(&stop))?
+    };
+    tracing::info!(node = settings.node_name, root = %root.path.display(), listen = %settings.listen, "observing");
+
+    let (stop_servers, stopped) = watch::channel(false);
+    runtime.block_on(async {
+        let shown = sink::http::Shown { metrics: metrics.clone(), readiness, heartbeat };
+        let http = tokio::spawn(sink::http::serve(listener, shown, stopped.clone()));
+        let api = tokio::spawn(sink::api::serve(socket, sinks.feed.clone(), metrics, VERSION, stopped));
+        wait_for_signal().await;
+        let _ = stop_servers.send(true);
+        let _ = tokio::join!(http, api);
+    });
+    stop.store(true, Ordering::Relaxed);
+    if observing.join().is_err() {
+        anyhow::bail!("the observing thread died; the log says where");
+    }
+    if let Some(sinks) = Arc::into_inner(sinks) {
+        sinks.finish();
+    }
+    Ok(())
+}
+
+fn log_to_stderr(level: LogLevel) {
+    let filter = EnvFilter::try_from_env("OBSERVER_LOG").unwrap_or_else(|_| EnvFilter::new(level.as_str()));
+    let colour = std::io::stderr().is_terminal();
+    // A second subscriber, in tests, is no reason to stop.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).try_init();
+}
+
+fn verifier(settings: &RunSettings) -> Result<Verifier> {
+    let mut issuers = Vec::new();
+    for pair in &settings.issuers {
+        let path = pair.jwks.display();
+        let json = fs::read(&pair.jwks)
+            .with_context(|| format!("--jwks {path}: cannot be read; name the file with the keys of {}", pair.issuer))?;
+        let keys = KeySet::from_jwks(&json).with_context(|| {
+            format!("--jwks {path}: not a JSON Web Key Set; `kubectl get --raw /openid/v1/jwks` prints one")
+        })?;
+        if keys.is_empty() || keys.skipped() > 0 {
+            tracing::warn!(file = %path, usable = keys.len(), skipped = keys.skipped(), "keys that cannot verify a token");
+        }
+        issuers.push(Issuer { url: Arc::from(pair.issuer.as_str()), keys });
+    }
+    let audiences = settings.api_audiences.iter().map(|audience| Arc::from(audience.as_str())).collect();
+    Ok(Verifier::new(issuers, audiences))
+}
+
+fn index(settings: &RunSettings) -> Result<Index> {
+    let mut index = Index::new(identity::Settings {
+        cluster_cidrs: settings.cluster_cidrs.clone(),
+        node_name: Arc::from(settings.node_name.as_str()),
+    });
+    let Some(path) = &settings.inventory else {
+        anyhow::bail!(
+            "no --inventory given: this version does not watch an API server; write one with \
+             `kubectl get pods,services,endpointslices,nodes,namespaces,serviceaccounts -A -o yaml`"
+        );
+    };
+    let inventory = Inventory::read(path)?;
+    inventory.apply_to(&mut index, clock::now())?;
+    tracing::info!(objects = inventory.len(), "inventory read");
+    Ok(index)
+}
+
+fn graph(settings: &RunSettings, index: &Index) -> Result<Graph> {
+    let mut graphs = Vec::new();
+    for path in &settings.graphs {
+        graphs.extend(graph::read(path)?);
+    }
+    let (graph, mut warnings) = Graph::compile(graphs)?;
+    warnings.extend(graph.names_nobody(&|namespace, name| index.knows_service_account(namespace, name))?);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(graph)
+}
+
+fn exemptions(settings: &RunSettings) -> Exemptions {
+    let configured = settings.exemptions.iter().cloned().map(|exemption| verdict::Exemption {
+        kind: exemption.kind,
+        client: exemption.client,
+        server: exemption.server,
+        path_prefix: exemption.path_prefix,
+        until: exemption.until,
+        reason: Arc::from(exemption.reason),
+    });
+    Exemptions::new(configured.collect())
+}
+
+fn flow_log(output: Output, metrics: &Arc<Metrics>) -> Result<Option<FlowLog>> {
+    let style = match output {
+        Output::None => return Ok(None),
+        Output::Json => Style::Json,
+        Output::Text => Style::Text { colour: std::io::stdout().is_terminal() },
+    };
+    let stdout = sink::stdout().context("stdout is closed; use --output none")?;
+    Ok(Some(FlowLog::start(stdout, style, metrics.clone())?))
+}
+
+fn load_probe(settings: &RunSettings, root: &CgroupRoot, metrics: &Metrics) -> Result<Probe> {
+    let kernel = observer_common::Settings {
+        client_allowance: settings.client_allowance,
+        ..observer_common::Settings::default()
+    };
+    let diagnostics = matches!(settings.log_level, LogLevel::Debug | LogLevel::Trace);
+    if diagnostics {
+        let _ = tracing_log::LogTracer::init();
+    }
+    let probe = Probe::load(root, &probe::Options { settings: kernel, diagnostics, ..probe::Options::default() })?;
+    for (hook, state) in &probe.hooks {
+        metrics.probe_info(hook, if *state == HookState::Attached { "attached" } else { "missing" });
+    }
+    Ok(probe)
+}
+
+fn describe(metrics: &Metrics, index: &Index, graph: &Graph) {
+    let counts = index.counts();
+    for (kind, count) in [("pod", counts.pods), ("service", counts.services), ("node", counts.nodes)] {
+        metrics.identities(kind, count);
+    }
+    metrics.declared_edges("loaded", graph.declared_edges());
+}
+
+async fn wait_for_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("no signal can be waited for: stop with SIGKILL");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+}

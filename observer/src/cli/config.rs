@@ -1,0 +1,105 @@
+//! The config file.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::CliError;
+use super::run::{LogLevel, Output};
+use crate::model::{FindingKind, Timestamp};
+
+/// The longest config file, in bytes.
+const MAX_CONFIG: u64 = 1024 * 1024;
+
+/// Findings that nobody wants to hear of: those that meet everything that is set.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exemption {
+    #[serde(default)]
+    pub kind: Option<FindingKind>,
+    /// The client's principal.
+    #[serde(default)]
+    pub client: Option<String>,
+    /// The server's principal.
+    #[serde(default)]
+    pub server: Option<String>,
+    /// Only for requests whose path begins so.
+    #[serde(default)]
+    pub path_prefix: Option<String>,
+    /// Not after this moment.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+    /// A word or two: the label `reason` of `exempted_total`.
+    pub reason: String,
+}
+
+/// The keys of the file: those of the flags, and settings that are too long for a flag.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConfigFile {
+    pub inventory: Option<PathBuf>,
+    pub graph: Vec<PathBuf>,
+    pub issuer: Vec<String>,
+    pub jwks: Vec<PathBuf>,
+    pub api_audience: Vec<String>,
+    pub cluster_cidr: Vec<IpNet>,
+    pub node_name: Option<String>,
+    pub cgroup_root: Option<PathBuf>,
+    pub listen: Option<SocketAddr>,
+    pub socket: Option<PathBuf>,
+    pub output: Option<Output>,
+    pub both_ends: bool,
+    pub log_level: Option<LogLevel>,
+    pub exemptions: Vec<Exemption>,
+    /// Request headers besides Authorization that hold credentials.
+    pub credential_headers: Vec<String>,
+    /// Samples that `/metrics` may have.
+    pub series_budget: Option<usize>,
+    /// Bytes captured each time a client speaks.
+    pub client_allowance: Option<u32>,
+}
+
+impl ConfigFile {
+    /// # Errors
+    /// The file is missing, too long, not YAML, or has a key or a value that makes no sense.
+    pub fn load(path: &Path) -> Result<Self, CliError> {
+        let file = path.display();
+        let unreadable = |cause: std::io::Error| {
+            CliError::Usage(format!(
+                "cannot read the config file {file}: {cause}; name another with --config FILE"
+            ))
+        };
+        let mut bytes = Vec::new();
+        let opened = std::fs::File::open(path).map_err(unreadable)?;
+        opened.take(MAX_CONFIG + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > MAX_CONFIG {
+            return Err(CliError::Usage(format!(
+                "the config file {file} is longer than 1 MiB; make it shorter"
+            )));
+        }
+        let text = String::from_utf8(bytes)
+            .map_err(|_| CliError::Usage(format!("the config file {file} is not UTF-8; write it as YAML")))?;
+        Self::parse(&text).map_err(|cause| CliError::Usage(format!("{file}: {cause}")))
+    }
+
+    /// # Errors
+    /// One line that names the key, its line and the way out.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let parsed: Result<Option<Self>, _> = serde_saphyr::from_str(text);
+        parsed.map(Option::unwrap_or_default).map_err(|error| complaint(&error))
+    }
+}
+
+fn complaint(error: &serde_saphyr::Error) -> String {
+    let error = error.without_snippet();
+    let line = error.location().map_or_else(String::new, |at| format!("line {}: ", at.line()));
+    if let serde_saphyr::Error::SerdeUnknownField { field, expected, .. } = error {
+        return format!("{line}unknown key {field:?}; there are {}", expected.join(", "));
+    }
+    let text = error.to_string();
+    let text: Vec<&str> = text.split_whitespace().collect();
+    format!("{line}{}; correct it or remove the key", text.join(" "))
+}

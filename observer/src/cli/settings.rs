@@ -1,0 +1,200 @@
+//! What `observer run` works with, after flags, environment and config file have been put together.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use observer_common::Settings;
+
+use super::CliError;
+use super::config::{ConfigFile, Exemption};
+use super::filter::principal;
+use super::run::{LogLevel, Output, RunArgs};
+use crate::sink::{DEFAULT_SERIES_BUDGET, DEFAULT_SOCKET, MIN_SERIES_BUDGET};
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9464);
+/// Above this an exposition is larger than scrapers take.
+const MAX_SERIES_BUDGET: usize = 1_000_000;
+/// Less holds no useful request head.
+const MIN_CLIENT_ALLOWANCE: u32 = 256;
+/// A metric label should stay one: in characters.
+const MAX_REASON: usize = 64;
+
+/// An issuer and the file that holds its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerKeys {
+    pub issuer: String,
+    pub jwks: PathBuf,
+}
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunSettings {
+    /// Kubernetes objects instead of an API server.
+    pub inventory: Option<PathBuf>,
+    pub graphs: Vec<PathBuf>,
+    pub issuers: Vec<IssuerKeys>,
+    /// Those that the API server accepts; the first issuer unless told otherwise.
+    pub api_audiences: Vec<String>,
+    pub cluster_cidrs: Vec<IpNet>,
+    pub node_name: String,
+    /// The cgroup2 directory to observe; found if absent.
+    pub cgroup_root: Option<PathBuf>,
+    pub listen: SocketAddr,
+    pub socket: PathBuf,
+    pub output: Output,
+    pub both_ends: bool,
+    pub log_level: LogLevel,
+    pub exemptions: Vec<Exemption>,
+    /// Lower-case names of request headers.
+    pub credential_headers: Vec<String>,
+    /// Samples that `/metrics` may have.
+    pub series_budget: usize,
+    /// Bytes captured each time a client speaks.
+    pub client_allowance: u32,
+}
+
+impl RunSettings {
+    /// Reads the config file, if one is named, and lets the flags win.
+    ///
+    /// # Errors
+    /// Usage: a file, key or value that makes no sense.
+    pub fn load(args: RunArgs) -> Result<Self, CliError> {
+        let file = args.config.as_deref().map(ConfigFile::load).transpose()?;
+        let origin = args.config.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
+        let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Self::resolve(args, file.unwrap_or_default(), &origin, host)
+    }
+
+    /// `origin` goes before a complaint about the file's own keys; `host` gives the host's name.
+    fn resolve(
+        args: RunArgs,
+        file: ConfigFile,
+        origin: &str,
+        host: impl FnOnce() -> String,
+    ) -> Result<Self, CliError> {
+        let in_file = |complaint: String| CliError::Usage(format!("{origin}{complaint}"));
+        for (n, exemption) in file.exemptions.iter().enumerate() {
+            check_exemption(exemption)
+                .map_err(|why| in_file(format!("exemptions, entry {}: {why}", n + 1)))?;
+        }
+        let credential_headers = file
+            .credential_headers
+            .iter()
+            .map(|name| header_name(name))
+            .collect::<Result<_, _>>()
+            .map_err(in_file)?;
+        let series_budget = file.series_budget.unwrap_or(DEFAULT_SERIES_BUDGET);
+        between("series_budget", series_budget, MIN_SERIES_BUDGET, MAX_SERIES_BUDGET).map_err(in_file)?;
+        let client_allowance = file.client_allowance.unwrap_or(Settings::DEFAULT_CLIENT_ALLOWANCE);
+        between("client_allowance", client_allowance, MIN_CLIENT_ALLOWANCE, Settings::MAX_ALLOWANCE)
+            .map_err(in_file)?;
+
+        // The pair is one setting: half of it from here and half from there would match by accident.
+        let (issuer, jwks) = if args.issuer.is_empty() && args.jwks.is_empty() {
+            (file.issuer, file.jwks)
+        } else {
+            (args.issuer, args.jwks)
+        };
+        let issuers = pair(issuer, jwks)?;
+        let mut api_audiences = either(args.api_audience, file.api_audience);
+        if api_audiences.is_empty() {
+            api_audiences.extend(issuers.first().map(|first| first.issuer.clone()));
+        }
+        let node_name = args
+            .node_name
+            .filter(|name| !name.is_empty())
+            .or(file.node_name)
+            .unwrap_or_else(|| host().trim().to_owned());
+        if node_name.is_empty() {
+            return Err(CliError::Usage("this node has no name; give one with --node-name NAME".into()));
+        }
+        Ok(Self {
+            inventory: args.inventory.or(file.inventory),
+            graphs: either(args.graph, file.graph),
+            issuers,
+            api_audiences,
+            cluster_cidrs: either(args.cluster_cidr, file.cluster_cidr).iter().map(IpNet::trunc).collect(),
+            node_name,
+            cgroup_root: args.cgroup_root.or(file.cgroup_root),
+            listen: args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            socket: args.socket.or(file.socket).unwrap_or_else(|| DEFAULT_SOCKET.into()),
+            output: args.output.or(file.output).unwrap_or_default(),
+            both_ends: args.both_ends || file.both_ends,
+            log_level: args.log_level.or(file.log_level).unwrap_or_default(),
+            exemptions: file.exemptions,
+            credential_headers,
+            series_budget,
+            client_allowance,
+        })
+    }
+}
+
+fn either<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
+    if flags.is_empty() { file } else { flags }
+}
+
+fn pair(issuers: Vec<String>, jwks: Vec<PathBuf>) -> Result<Vec<IssuerKeys>, CliError> {
+    if issuers.len() != jwks.len() {
+        return Err(CliError::Usage(format!(
+            "{} times --issuer and {} times --jwks; give each --issuer URL its --jwks FILE",
+            issuers.len(),
+            jwks.len()
+        )));
+    }
+    for (n, issuer) in issuers.iter().enumerate() {
+        if issuer.is_empty() || issuer.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(CliError::Usage(format!(
+                "--issuer {issuer:?} is no issuer; give the token's `iss` claim"
+            )));
+        }
+        if issuers[..n].contains(issuer) {
+            return Err(CliError::Usage(format!(
+                "--issuer {issuer} is there twice; put all its keys into one --jwks FILE"
+            )));
+        }
+    }
+    Ok(issuers.into_iter().zip(jwks).map(|(issuer, jwks)| IssuerKeys { issuer, jwks }).collect())
+}
+
+fn between<T: PartialOrd + std::fmt::Display>(key: &str, value: T, least: T, most: T) -> Result<(), String> {
+    if value < least || value > most {
+        return Err(format!("{key} is {value}; choose {least} to {most}"));
+    }
+    Ok(())
+}
+
+/// A field name (RFC 9110 section 5.1), in lower case.
+fn header_name(name: &str) -> Result<String, String> {
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if name.is_empty() || !name.chars().all(token) {
+        return Err(format!("credential_headers: {name:?} is no header's name; write it like x-api-key"));
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
+fn check_exemption(exemption: &Exemption) -> Result<(), String> {
+    let Exemption { kind, client, server, path_prefix, until: _, reason } = exemption;
+    if kind.is_none() && client.is_none() && server.is_none() && path_prefix.is_none() {
+        return Err("it would exempt everything; give it a kind, client, server or path_prefix".into());
+    }
+    for (key, value) in [("client", client), ("server", server)] {
+        if let Some(value) = value {
+            principal(value).map_err(|why| format!("{key} {value:?}: {why}"))?;
+        }
+    }
+    if path_prefix.as_ref().is_some_and(|prefix| !prefix.starts_with('/')) {
+        return Err("path_prefix must begin with /".into());
+    }
+    let length = reason.chars().count();
+    if length == 0 || length > MAX_REASON || reason.contains(char::is_control) {
+        return Err(format!(
+            "reason must have 1 to {MAX_REASON} printable characters: it is a metric's label"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;

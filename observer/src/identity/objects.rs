@@ -1,0 +1,299 @@
+//! Kubernetes objects as the API server writes them, only the fields that are used here. Everything is optional:
+//! what must be there is [`super::Index::apply`]'s business, which can say so with the object's name.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::model::Timestamp;
+
+/// An object that tells who stands behind an address or a cgroup.
+#[derive(Clone, Debug)]
+pub enum Object {
+    Pod(Box<PodObject>),
+    Service(Box<ServiceObject>),
+    EndpointSlice(Box<EndpointSliceObject>),
+    Node(Box<NodeObject>),
+    Namespace(NamedObject),
+    ServiceAccount(NamedObject),
+}
+
+/// A field that does not hold what the API says it holds; its text names the field's path.
+pub type FieldError = serde_path_to_error::Error<serde_json::Error>;
+
+impl Object {
+    /// `None` for a kind that says nothing about identity.
+    ///
+    /// # Errors
+    /// A field of another type than the API's.
+    pub fn from_value(api_version: &str, kind: &str, value: Value) -> Result<Option<Self>, FieldError> {
+        // The group counts: `Service` is also a kind of Knative's.
+        let object = match (api_version, kind) {
+            ("v1", "Pod") => Self::Pod(read(value)?),
+            ("v1", "Service") => Self::Service(read(value)?),
+            ("discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1", "EndpointSlice") => {
+                Self::EndpointSlice(read(value)?)
+            }
+            ("v1", "Node") => Self::Node(read(value)?),
+            ("v1", "Namespace") => Self::Namespace(read(value)?),
+            ("v1", "ServiceAccount") => Self::ServiceAccount(read(value)?),
+            _ => return Ok(None),
+        };
+        Ok(Some(object))
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, FieldError> {
+    serde_path_to_error::deserialize(value)
+}
+
+/// The API server writes an empty list as `null` as often as `[]`.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// `metadata`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Metadata {
+    pub name: Option<String>,
+    pub namespace: Option<String>,
+    pub uid: Option<String>,
+    pub creation_timestamp: Option<Timestamp>,
+    #[serde(deserialize_with = "or_default")]
+    pub labels: std::collections::BTreeMap<String, String>,
+    #[serde(deserialize_with = "or_default")]
+    pub annotations: Annotations,
+    #[serde(deserialize_with = "or_default")]
+    pub owner_references: Vec<OwnerReference>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Annotations {
+    /// Only static pods carry it: the uid under which their kubelet made the cgroup.
+    #[serde(rename = "kubernetes.io/config.hash")]
+    pub config_hash: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct OwnerReference {
+    pub kind: Option<String>,
+    pub name: Option<String>,
+    pub controller: Option<bool>,
+}
+
+/// A Namespace or a ServiceAccount: that it exists is all there is to know.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NamedObject {
+    #[serde(deserialize_with = "or_default")]
+    pub metadata: Metadata,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PodObject {
+    #[serde(deserialize_with = "or_default")]
+    pub metadata: Metadata,
+    #[serde(deserialize_with = "or_default")]
+    pub spec: PodSpec,
+    #[serde(deserialize_with = "or_default")]
+    pub status: PodStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec {
+    pub service_account_name: Option<String>,
+    pub node_name: Option<String>,
+    pub host_network: Option<bool>,
+    #[serde(deserialize_with = "or_default")]
+    pub containers: Vec<Container>,
+    /// Sidecars among them (KEP-753) have ports and probes too.
+    #[serde(deserialize_with = "or_default")]
+    pub init_containers: Vec<Container>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Container {
+    #[serde(deserialize_with = "or_default")]
+    pub ports: Vec<ContainerPort>,
+    pub liveness_probe: Option<Probe>,
+    pub readiness_probe: Option<Probe>,
+    pub startup_probe: Option<Probe>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerPort {
+    pub name: Option<String>,
+    pub container_port: Option<u16>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Probe {
+    pub http_get: Option<ProbeTarget>,
+    pub tcp_socket: Option<ProbeTarget>,
+    pub grpc: Option<ProbeTarget>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ProbeTarget {
+    pub port: Option<NumberOrName>,
+}
+
+/// `IntOrString` of the API.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum NumberOrName {
+    Number(u16),
+    Name(String),
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodStatus {
+    pub phase: Option<String>,
+    #[serde(rename = "podIP")]
+    pub pod_ip: Option<String>,
+    #[serde(rename = "podIPs", deserialize_with = "or_default")]
+    pub pod_ips: Vec<PodIp>,
+    pub start_time: Option<Timestamp>,
+    #[serde(deserialize_with = "or_default")]
+    pub conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PodIp {
+    pub ip: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Condition {
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub status: Option<String>,
+    pub last_transition_time: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ServiceObject {
+    #[serde(deserialize_with = "or_default")]
+    pub metadata: Metadata,
+    #[serde(deserialize_with = "or_default")]
+    pub spec: ServiceSpec,
+    #[serde(deserialize_with = "or_default")]
+    pub status: ServiceStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceSpec {
+    /// `None` for a headless Service: its clients dial the pods.
+    #[serde(rename = "clusterIP")]
+    pub cluster_ip: Option<String>,
+    #[serde(rename = "clusterIPs", deserialize_with = "or_default")]
+    pub cluster_ips: Vec<String>,
+    #[serde(rename = "externalIPs", deserialize_with = "or_default")]
+    pub external_ips: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
+    pub ports: Vec<ServicePort>,
+    #[serde(deserialize_with = "or_default")]
+    pub selector: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServicePort {
+    pub port: Option<u16>,
+    pub node_port: Option<u16>,
+    pub protocol: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceStatus {
+    #[serde(deserialize_with = "or_default")]
+    pub load_balancer: LoadBalancer,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct LoadBalancer {
+    #[serde(deserialize_with = "or_default")]
+    pub ingress: Vec<Ingress>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Ingress {
+    pub ip: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct EndpointSliceObject {
+    #[serde(deserialize_with = "or_default")]
+    pub metadata: Metadata,
+    #[serde(deserialize_with = "or_default")]
+    pub endpoints: Vec<EndpointObject>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EndpointObject {
+    #[serde(deserialize_with = "or_default")]
+    pub addresses: Vec<String>,
+    pub target_ref: Option<TargetRef>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct TargetRef {
+    pub kind: Option<String>,
+    pub uid: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeObject {
+    #[serde(deserialize_with = "or_default")]
+    pub metadata: Metadata,
+    #[serde(deserialize_with = "or_default")]
+    pub spec: NodeSpec,
+    #[serde(deserialize_with = "or_default")]
+    pub status: NodeStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeSpec {
+    #[serde(rename = "podCIDR")]
+    pub pod_cidr: Option<String>,
+    #[serde(rename = "podCIDRs", deserialize_with = "or_default")]
+    pub pod_cidrs: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeStatus {
+    #[serde(deserialize_with = "or_default")]
+    pub addresses: Vec<NodeAddress>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeAddress {
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub address: Option<String>,
+}

@@ -1,0 +1,26 @@
+//! The two clocks: the kernel stamps events with the monotonic one.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::sys::time::TimeValLike as _;
+use nix::time::{ClockId, clock_gettime};
+
+use crate::decode::ClockOffset;
+use crate::model::Timestamp;
+
+#[must_use]
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// What to add to CLOCK_MONOTONIC now. Read again from time to time: the wall clock may be set.
+#[must_use]
+pub fn offset() -> ClockOffset {
+    ClockOffset(now().0.saturating_sub(monotonic()))
+}
+
+fn monotonic() -> u64 {
+    let Ok(time) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return 0 };
+    u64::try_from(time.num_nanoseconds()).unwrap_or(0)
+}

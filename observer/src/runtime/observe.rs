@@ -1,0 +1,142 @@
+//! The observing thread: it alone touches the probe and the pipeline.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::clock;
+use super::pipeline::{Command, Pipeline};
+use crate::decode::DecodeError;
+use crate::model::Event;
+use crate::probe::{Canary, Probe};
+use crate::sink::Metrics;
+use crate::sink::health::{Blocker, Heartbeat};
+
+/// Events of one drain; then time and commands get their turn.
+const BATCH: usize = 4096;
+/// Between two drains under load, and the longest when nothing happens.
+const BUSY_WAIT: Duration = Duration::from_millis(5);
+const IDLE_WAIT: Duration = Duration::from_millis(40);
+const TICK: Duration = Duration::from_millis(50);
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+const SWEEP: Duration = Duration::from_secs(60);
+/// A UDP conversation this long without a datagram is over.
+const UDP_IDLE: Duration = Duration::from_secs(30);
+/// The canary's connection never leaves this host: milliseconds are enough.
+const CANARY_WAIT: Duration = Duration::from_secs(3);
+
+/// What the thread works with.
+pub struct Observation {
+    pub probe: Probe,
+    pub pipeline: Pipeline,
+    pub metrics: Arc<Metrics>,
+    pub heartbeat: Heartbeat,
+    /// With what keeps the daemon from being ready until the canary was seen.
+    pub canary: Option<(Canary, Blocker)>,
+    /// Never ready: whoever waits for readiness must not take silence for peace.
+    pub blind: Option<Blocker>,
+}
+
+impl Observation {
+    /// Observes until `stop`; drains what is there once more, and drops the probe.
+    pub fn run(mut self, stop: &AtomicBool) {
+        let start = Instant::now();
+        let mut wait = BUSY_WAIT;
+        let (mut ticked, mut kept, mut swept) = (start, start, start);
+        let mut clock = clock::offset();
+        loop {
+            let stopping = stop.load(Ordering::Relaxed);
+            let drained = self.drain(clock);
+            let now = Instant::now();
+            if now - ticked >= TICK {
+                ticked = now;
+                self.pipeline.tick(clock::now());
+                self.tell_kernel();
+                self.heartbeat.beat(clock::now());
+            }
+            if now - kept >= HOUSEKEEPING {
+                kept = now;
+                clock = clock::offset();
+                self.keep_house(clock);
+            }
+            if now - swept >= SWEEP {
+                swept = now;
+                self.pipeline.sweep(clock::now());
+            }
+            if self.canary.is_some() && now - start >= CANARY_WAIT {
+                self.miss_canary();
+            }
+            if stopping {
+                self.keep_house(clock);
+                return;
+            }
+            wait = if drained == 0 { (wait * 2).min(IDLE_WAIT) } else { BUSY_WAIT };
+            if drained < BATCH {
+                thread::sleep(wait);
+            }
+        }
+    }
+
+    fn drain(&mut self, clock: crate::decode::ClockOffset) -> usize {
+        let Self { probe, pipeline, metrics, canary, .. } = self;
+        let drained = probe.drain(BATCH, clock, |event: Result<Event<'_>, DecodeError>, _| match event {
+            Ok(event) if canary.as_mut().is_some_and(|(canary, _)| canary.claims(&event)) => {}
+            Ok(event) => pipeline.event(event),
+            Err(error) => {
+                tracing::debug!(%error, "undecodable record");
+                metrics.lost("decode", 1);
+                pipeline.lost_evidence();
+            }
+        });
+        if canary.as_ref().is_some_and(|(canary, _)| canary.seen()) {
+            tracing::info!("self-test passed: the canary's connection was seen");
+            *canary = None;
+        }
+        self.tell_kernel();
+        drained
+    }
+
+    fn tell_kernel(&mut self) {
+        while let Some(command) = self.pipeline.next_command() {
+            match command {
+                Command::Stop(cookie) => self.probe.control().stop(cookie),
+                Command::Resume(cookie, direction, sequence) => {
+                    self.probe.control().resume_at(cookie, direction, sequence);
+                }
+            }
+        }
+    }
+
+    fn keep_house(&mut self, clock: crate::decode::ClockOffset) {
+        let now = clock::now();
+        match self.probe.counters() {
+            Ok(counters) => {
+                for (counter, total) in counters {
+                    self.metrics.lost_total(counter.stage(), total);
+                    if total > 0 {
+                        self.pipeline.lost_evidence();
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the kernel programs' counters cannot be read"),
+        }
+        for close in self.probe.reap_conversations(clock, |seen| now.since(seen.last) > UDP_IDLE) {
+            self.pipeline.event(Event::UdpClose(close));
+        }
+        self.metrics.lost_total("conntrack", self.pipeline.refused_flows());
+        self.metrics.open_flows(self.pipeline.open_flows());
+    }
+
+    /// Blind without an error is the worst that can happen: say it.
+    fn miss_canary(&mut self) {
+        if let Some((_, blocker)) = self.canary.take() {
+            tracing::error!(
+                "self-test failed: a connection made for it was not seen; this process may be in a cgroup namespace \
+                 of its own: mount the host's cgroup hierarchy and name it with --cgroup-root"
+            );
+            self.metrics.probe_info("self_test", "failed");
+            self.blind = Some(blocker);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The metrics of the outside contract, prefix `observer_`.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::edge_metrics::{Budget, EdgeMetrics, EdgeTable};
+use super::labels::{
+    BuildLabels, ExemptedLabels, KindLabels, OVERFLOW, ProbeLabels, ReasonLabels, ResourceLabels,
+    StageLabels, StateLabels,
+};
+use super::text;
+use crate::model::{
+    AuthenticationStatus, DeclarationStatus, EdgeKey, EncryptionStatus, FindingKind, Timestamp,
+};
+
+/// Stages outside the kernel that can lose something; there from the start, so that their zero is seen.
+pub const USERSPACE_STAGES: [&str; 5] = ["decode", "conntrack", "flow_log", "api", "store"];
+
+/// How many different (kind, reason) pairs `exempted_total` may have before reasons become `_overflow`.
+const MAX_EXEMPTED: usize = 512;
+
+/// What this program is.
+#[derive(Clone, Copy, Debug)]
+pub struct BuildInfo {
+    pub version: &'static str,
+    /// The source's revision, where the build knew it.
+    pub revision: Option<&'static str>,
+}
+
+/// All metrics. Every method is cheap and takes `&self`: share one in an `Arc`.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    edges: Arc<EdgeTable>,
+    budget: Arc<Budget>,
+    exempted: Family<ExemptedLabels, Counter>,
+    exempted_known: Mutex<HashSet<ExemptedLabels>>,
+    declared_edges: Family<StateLabels, Gauge>,
+    lost: Family<StageLabels, Counter>,
+    /// The last totals that [`Metrics::lost_total`] was told.
+    lost_totals: Mutex<HashMap<&'static str, u64>>,
+    truncated: Counter,
+    unresolved: Family<ReasonLabels, Counter>,
+    open_flows: Gauge,
+    identities: Family<KindLabels, Gauge>,
+    identity_lag: Gauge<f64, AtomicU64>,
+    probe_info: Family<ProbeLabels, Gauge>,
+    /// The mode in force of each hook, so that a change replaces it.
+    probe_modes: Mutex<BTreeMap<&'static str, &'static str>>,
+    watch_up: Family<ResourceLabels, Gauge>,
+}
+
+impl Metrics {
+    /// `series_budget`: samples that an exposition may have at most; at least [`super::MIN_SERIES_BUDGET`].
+    #[must_use]
+    pub fn new(series_budget: usize, build: BuildInfo) -> Self {
+        let series_overflow = Counter::default();
+        let budget = Arc::new(Budget::new(series_budget, series_overflow.clone()));
+        let edges = Arc::new(EdgeTable::new(budget.clone()));
+        let build_info = Family::<BuildLabels, Gauge>::default();
+        build_info
+            .get_or_create_owned(&BuildLabels { version: build.version, revision: build.revision })
+            .set(1);
+        let mut metrics = Self {
+            registry: Registry::with_prefix("observer"),
+            edges,
+            budget,
+            exempted: Family::default(),
+            exempted_known: Mutex::default(),
+            declared_edges: Family::default(),
+            lost: Family::default(),
+            lost_totals: Mutex::default(),
+            truncated: Counter::default(),
+            unresolved: Family::default(),
+            open_flows: Gauge::default(),
+            identities: Family::default(),
+            identity_lag: Gauge::default(),
+            probe_info: Family::default(),
+            probe_modes: Mutex::default(),
+            watch_up: Family::default(),
+        };
+        metrics.register(series_overflow, build_info);
+        for stage in observer_common::Counter::ALL.map(observer_common::Counter::stage) {
+            metrics.lost(stage, 0);
+        }
+        for stage in USERSPACE_STAGES {
+            metrics.lost(stage, 0);
+        }
+        metrics
+    }
+
+    fn register(&mut self, series_overflow: Counter, build_info: Family<BuildLabels, Gauge>) {
+        let registry = &mut self.registry;
+        registry.register_collector(Box::new(self.edges.clone()));
+        registry.register(
+            "exempted",
+            "Findings that a setting or a built-in rule exempts",
+            self.exempted.clone(),
+        );
+        registry.register(
+            "declared_edges",
+            "Edges that the graphs declare, by whether they were seen",
+            self.declared_edges.clone(),
+        );
+        registry.register("lost_events", "What a stage lost or could not use", self.lost.clone());
+        registry.register(
+            "truncated_payloads",
+            "Request heads and handshakes longer than what is captured",
+            self.truncated.clone(),
+        );
+        registry.register(
+            "unresolved_flows",
+            "Flows with an end that nobody could name",
+            self.unresolved.clone(),
+        );
+        registry.register(
+            "series_overflow",
+            "Updates counted under _overflow because the series budget was used up",
+            series_overflow,
+        );
+        registry.register("open_flows", "Flows in the table", self.open_flows.clone());
+        registry.register("identities", "Known identities by kind", self.identities.clone());
+        registry.register(
+            "identity_lag_seconds",
+            "How far what is known of the cluster lies behind",
+            self.identity_lag.clone(),
+        );
+        registry.register("probe_info", "How each kernel hook is attached", self.probe_info.clone());
+        registry.register("watch_up", "Whether a cluster resource is being watched", self.watch_up.clone());
+        registry.register("build_info", "What this program is", build_info);
+    }
+
+    /// The counters of `edge`, or of the overflow edge. Keep the answer with the flow: it needs no look-up again.
+    #[must_use]
+    pub fn edge(&self, edge: &EdgeKey) -> Arc<EdgeMetrics> {
+        self.edges.get(edge)
+    }
+
+    /// A flow has settled, or ended before it could: once per flow.
+    pub fn flow_settled(&self, edge: &EdgeKey, encryption: EncryptionStatus, declaration: DeclarationStatus) {
+        self.edge(edge).flow_settled(encryption, declaration);
+    }
+
+    pub fn requests(&self, edge: &EdgeKey, authentication: AuthenticationStatus, n: u64) {
+        self.edge(edge).requests(authentication, n);
+    }
+
+    /// Once per flow and kind.
+    pub fn finding(&self, edge: &EdgeKey, kind: FindingKind) {
+        self.edge(edge).finding(kind);
+    }
+
+    /// Payload bytes; `sent`: from client to server.
+    pub fn bytes(&self, edge: &EdgeKey, sent: u64, received: u64) {
+        self.edge(edge).bytes(sent, received);
+    }
+
+    pub fn edge_seen(&self, edge: &EdgeKey, time: Timestamp) {
+        self.edge(edge).seen(time);
+    }
+
+    /// `reason`: a word of this program or of the settings; one too many is counted as `_overflow`.
+    pub fn exempted(&self, kind: FindingKind, reason: &str) {
+        let mut labels = ExemptedLabels { kind, reason: Arc::from(reason) };
+        let mut known = self.exempted_known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(&labels) {
+            if known.len() < MAX_EXEMPTED && self.budget.claim() {
+                known.insert(labels.clone());
+            } else {
+                labels.reason = Arc::from(OVERFLOW);
+                self.budget.count_overflow();
+            }
+        }
+        drop(known);
+        self.exempted.get_or_create_owned(&labels).inc();
+    }
+
+    /// `stage` lost `n` events.
+    pub fn lost(&self, stage: &'static str, n: u64) {
+        self.lost.get_or_create_owned(&StageLabels { stage }).inc_by(n);
+    }
+
+    /// `stage` has lost `total` events since it started: for counters that somebody else keeps.
+    pub fn lost_total(&self, stage: &'static str, total: u64) {
+        let mut totals = self.lost_totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = totals.insert(stage, total).unwrap_or(0);
+        drop(totals);
+        // A smaller total is a counter that began again.
+        self.lost(stage, if total < before { total } else { total - before });
+    }
+
+    pub fn truncated(&self, n: u64) {
+        self.truncated.inc_by(n);
+    }
+
+    pub fn unresolved(&self, reason: &'static str) {
+        self.unresolved.get_or_create_owned(&ReasonLabels { reason }).inc();
+    }
+
+    pub fn open_flows(&self, n: usize) {
+        self.open_flows.set(gauge(n));
+    }
+
+    pub fn identities(&self, kind: &'static str, n: usize) {
+        self.identities.get_or_create_owned(&KindLabels { kind }).set(gauge(n));
+    }
+
+    pub fn identity_lag(&self, lag: Duration) {
+        self.identity_lag.set(lag.as_secs_f64());
+    }
+
+    /// `hook` is attached in `mode`, and in no other.
+    pub fn probe_info(&self, hook: &'static str, mode: &'static str) {
+        let before = self.probe_modes.lock().unwrap_or_else(PoisonError::into_inner).insert(hook, mode);
+        if let Some(mode) = before {
+            self.probe_info.remove(&ProbeLabels { hook, mode });
+        }
+        self.probe_info.get_or_create_owned(&ProbeLabels { hook, mode }).set(1);
+    }
+
+    pub fn watch_up(&self, resource: &'static str, up: bool) {
+        self.watch_up.get_or_create_owned(&ResourceLabels { resource }).set(i64::from(up));
+    }
+
+    pub fn declared_edges(&self, state: &'static str, n: usize) {
+        self.declared_edges.get_or_create_owned(&StateLabels { state }).set(gauge(n));
+    }
+
+    /// Everything, in the OpenMetrics text format 1.0.
+    #[must_use]
+    pub fn openmetrics(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail, and no label of ours can.
+        let _ = encode(&mut out, &self.registry);
+        out
+    }
+
+    /// Everything, in the Prometheus text format 0.0.4.
+    #[must_use]
+    pub fn prometheus_text(&self) -> String {
+        text::from_openmetrics(&self.openmetrics())
+    }
+}
+
+fn gauge(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
