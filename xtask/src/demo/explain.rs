@@ -13,6 +13,7 @@ pub fn sentence(kind: &str, edge: &Edge, sighting: &Sighting) -> String {
     let reason = record.authentication.reason.as_deref();
     let owner = record.authentication.token.as_ref().and_then(|token| token.service_account.as_deref());
     let owner = owner.unwrap_or(client);
+    let whose = if owner == client { "its own".to_owned() } else { format!("{owner}'s") };
     let clear = if record.encryption.status == "plaintext" { " in cleartext" } else { "" };
     match kind {
         "identity-mismatch" => {
@@ -23,9 +24,9 @@ pub fn sentence(kind: &str, edge: &Edge, sighting: &Sighting) -> String {
                 Some("forwarded") => format!("; {client} had received it and passed it on"),
                 _ => String::new(),
             };
-            format!("{client} showed {server} a genuine token that belongs to {owner}{origin}.")
+            format!("{client} showed {server} a genuine token that is {owner}'s{origin}.")
         }
-        "unexpected" => format!("no ServiceGraph declares that {client} may call {server} on port {port}."),
+        "unexpected" => format!("No ServiceGraph declares that {client} may call {server} on port {port}."),
         "invalid-token" => {
             let fault = match reason {
                 Some("expired") => "that has expired",
@@ -44,10 +45,11 @@ pub fn sentence(kind: &str, edge: &Edge, sighting: &Sighting) -> String {
              against the API server."
         ),
         "legacy-token" => format!(
-            "{client} showed {server} a token of {owner} from a Secret: it never expires, so a copy is good for ever."
+            "{client} showed {server} {whose} token from a Secret, which never expires: a copy is good until somebody \
+             deletes the Secret."
         ),
         "credential-in-cleartext" => format!(
-            "{client} sent {server} a credential of {owner} that everybody on the way between them can read and use."
+            "{client} sent {server} {whose} credential so that everybody on the way between them can read and use it."
         ),
         "unauthenticated" => {
             let requests = sighting.ended.keys().next_back().map(|facts| facts.requests);
@@ -87,8 +89,11 @@ pub fn all(seen: &Seen) -> Vec<(String, Vec<String>)> {
         let mut sentences: Vec<_> =
             found[..full].iter().map(|(edge, sighting)| sentence(kind, edge, sighting)).collect();
         if full < found.len() {
-            let others: Vec<_> =
-                found[full..].iter().map(|(edge, _)| format!("{} -> {}", edge.client, edge.server)).collect();
+            // No-break spaces keep a pair on one line.
+            let others: Vec<_> = found[full..]
+                .iter()
+                .map(|(edge, _)| format!("{}\u{a0}->\u{a0}{}", edge.client, edge.server))
+                .collect();
             sentences.push(format!("The same holds for {}.", others.join(", ")));
         }
         if !sentences.is_empty() {

@@ -43,7 +43,7 @@ pub fn row(edge: &Edge, sighting: &Sighting) -> [Line; 2] {
 /// Text in lines of at most `room` characters, broken at spaces; a longer word stays whole.
 pub fn wrap(text: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
                 line.push(' ');
