@@ -8,13 +8,15 @@ use aya_ebpf::helpers::generated::{
     bpf_get_socket_cookie, bpf_sk_lookup_tcp, bpf_sk_release, bpf_skb_cgroup_id,
 };
 use aya_ebpf::programs::SkBuffContext;
-use observer_common::{Direction, Settings, Socket, Stream, TcpClose, TcpOpen, Tuple, flag, kind, tcp_state, verb};
+use observer_common::{
+    Direction, Settings, Socket, Stream, TcpClose, TcpOpen, Tuple, flag, kind, tcp_state, verb,
+};
 
+use crate::cgroup_skb::full_socket;
 use crate::field::{field, ip6};
 use crate::maps::{settings, take_control};
 use crate::packet::{self, TCP_FIN, TCP_RST, TCP_SYN, Tcp};
 use crate::ring::{About, LARGE_ROOM, emit, emit_bytes, now, write_header};
-use crate::cgroup_skb::full_socket;
 use crate::socket;
 
 /// Longest packet that can be a bare RST: IPv6 and TCP headers with all their options.
@@ -58,7 +60,13 @@ fn note_end<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, flags: u
     socket.done = 1;
     let Some(sk) = full_socket(ctx) else { return };
     emit::<TcpClose>(|close| unsafe {
-        write_header(&raw mut (*close).header, kind::TCP_CLOSE, socket.flags as u16, socket.cookie, socket.cgroup);
+        write_header(
+            &raw mut (*close).header,
+            kind::TCP_CLOSE,
+            socket.flags as u16,
+            socket.cookie,
+            socket.cgroup,
+        );
         socket::write_tuple(sk, &raw mut (*close).tuple);
         (*close).opened = socket.opened;
         // The kernel's own counts cannot be read from here.

@@ -8,8 +8,9 @@ use observer::runtime;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(args) => RunSettings::load(*args)
-            .and_then(|settings| runtime::run(&settings).map_err(|error| CliError::Failed(format!("{error:#}")))),
+        Command::Run(args) => RunSettings::load(*args).and_then(|settings| {
+            runtime::run(&settings).map_err(|error| CliError::Failed(format!("{error:#}")))
+        }),
         Command::Flows(args) => cli::run_flows(&args),
         Command::Findings(args) => cli::run_findings(&args),
         Command::Edges(args) => cli::run_edges(&args),

@@ -215,7 +215,8 @@ impl<S: Default> Table<S> {
         let (sent, received) = server.start?;
         let cookie = self.waiting.remove(&(received, sent))?;
         let client = self.flows.remove(&cookie)?;
-        server.twin = Some(Twin { cookie, cgroup: client.cgroup, local: client.local, dialled: client.remote });
+        server.twin =
+            Some(Twin { cookie, cgroup: client.cgroup, local: client.local, dialled: client.remote });
         Some(cookie)
     }
 

@@ -1,80 +1,7 @@
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
-
-const NODE: &str = "n1";
-
-fn at(seconds: u64) -> Timestamp {
-    Timestamp::from_seconds(1_800_000_000 + seconds)
-}
-
-fn rfc3339(seconds: u64) -> String {
-    at(seconds).to_string()
-}
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn object(api_version: &str, kind: &str, value: Value) -> Object {
-    Object::from_value(api_version, kind, value).unwrap().unwrap()
-}
-
-fn mk_index() -> Index {
-    Index::new(Settings { cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap()], node_name: NODE.into() })
-}
-
-/// A pod as `<name>` with uid `uid-<name>`, changed by `patch` (RFC 7396).
-fn mk_pod(name: &str, ip: &str, patch: Value) -> Object {
-    let mut pod = json!({
-        "metadata": {"name": name, "namespace": "shop", "uid": format!("uid-{name}"), "labels": {"app": name}},
-        "spec": {"serviceAccountName": name, "nodeName": NODE},
-        "status": {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}]},
-    });
-    merge(&mut pod, patch);
-    object("v1", "Pod", pod)
-}
-
-fn mk_node(name: &str, addresses: &[(&str, &str)], cidrs: &[&str]) -> Object {
-    let addresses: Vec<Value> =
-        addresses.iter().map(|(kind, address)| json!({"type": kind, "address": address})).collect();
-    let node =
-        json!({"metadata": {"name": name}, "spec": {"podCIDRs": cidrs}, "status": {"addresses": addresses}});
-    object("v1", "Node", node)
-}
-
-fn mk_service(name: &str, spec: Value) -> Object {
-    object("v1", "Service", json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec}))
-}
-
-/// `pods` by name, and addresses that belong to no pod.
-fn mk_slice(service: &str, number: u32, pods: &[&str], addresses: &[&str]) -> Object {
-    let pods = pods.iter().map(
-        |pod| json!({"addresses": ["192.0.2.1"], "targetRef": {"kind": "Pod", "uid": format!("uid-{pod}")}}),
-    );
-    let addresses = addresses.iter().map(|address| json!({"addresses": [address]}));
-    let endpoints: Vec<Value> = pods.chain(addresses).collect();
-    object(
-        "discovery.k8s.io/v1",
-        "EndpointSlice",
-        json!({"metadata": {"name": format!("{service}-{number}"), "namespace": "shop",
-               "labels": {"kubernetes.io/service-name": service}}, "endpoints": endpoints}),
-    )
-}
-
-fn merge(value: &mut Value, patch: Value) {
-    match (value, patch) {
-        (Value::Object(fields), Value::Object(patch)) => {
-            for (key, patch) in patch {
-                match patch {
-                    Value::Null => drop(fields.remove(&key)),
-                    patch => merge(fields.entry(key).or_insert(json!({})), patch),
-                }
-            }
-        }
-        (value, patch) => *value = patch,
-    }
-}
+use crate::identity::builders::{NODE, at, ip, mk_index, mk_node, mk_pod, mk_service, rfc3339};
 
 fn name_at(index: &Index, address: &str, moment: Timestamp) -> String {
     match index.by_address(ip(address), moment) {
@@ -333,111 +260,6 @@ fn a_node_that_is_gone_takes_its_address_and_range_along() {
 }
 
 #[test]
-fn a_service_is_found_at_each_of_its_addresses() {
-    let mut index = mk_index();
-    index.apply(&mk_node(NODE, &[("InternalIP", "172.18.0.2")], &[]), at(0)).unwrap();
-    let spec = json!({
-        "clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9", "fd00:96::9"], "externalIPs": ["203.0.113.5"],
-        "ports": [{"port": 80, "nodePort": 30080}, {"port": 53, "protocol": "UDP"}, {"port": 9, "protocol": "SCTP"}]});
-    let mut service = json!({"metadata": {"name": "s", "namespace": "shop"}, "spec": spec});
-    service["status"] =
-        json!({"loadBalancer": {"ingress": [{"ip": "203.0.113.6"}, {"hostname": "lb.example"}]}});
-    index.apply(&object("v1", "Service", service.clone()), at(0)).unwrap();
-    for (address, port, transport, found) in [
-        ("10.96.0.9", 80, Transport::Tcp, true),
-        ("fd00:96::9", 80, Transport::Tcp, true),
-        ("203.0.113.5", 80, Transport::Tcp, true),
-        ("203.0.113.6", 80, Transport::Tcp, true),
-        ("10.96.0.9", 53, Transport::Udp, true),
-        ("172.18.0.2", 30080, Transport::Tcp, true),
-        ("10.96.0.9", 80, Transport::Udp, false),
-        ("10.96.0.9", 9, Transport::Tcp, false),
-        ("10.96.0.9", 30080, Transport::Tcp, false),
-        ("172.18.0.2", 80, Transport::Tcp, false),
-        ("172.18.0.4", 30080, Transport::Tcp, false),
-    ] {
-        assert_eq!(
-            index.service(ip(address), port, transport).is_some(),
-            found,
-            "{address} {port} {transport:?}"
-        );
-    }
-    index.delete(&object("v1", "Service", service), at(1));
-    assert!(index.service(ip("10.96.0.9"), 80, Transport::Tcp).is_none());
-    assert!(index.service(ip("172.18.0.2"), 30080, Transport::Tcp).is_none());
-    assert!(!index.is_cluster_address(ip("10.96.0.9")));
-}
-
-#[test]
-fn a_headless_service_has_no_address() {
-    let mut index = mk_index();
-    index
-        .apply(
-            &mk_service(
-                "db",
-                json!({"clusterIP": "None", "clusterIPs": ["None"], "ports": [{"port": 5432}]}),
-            ),
-            at(0),
-        )
-        .unwrap();
-    assert_eq!(index.counts().services, 1);
-}
-
-#[test]
-fn a_services_backend_is_the_service_account_that_all_endpoints_share() {
-    let backend = |slices: &[Object]| {
-        let mut index = mk_index();
-        let as_orders =
-            |name: &str, ip: &str| mk_pod(name, ip, json!({"spec": {"serviceAccountName": "orders"}}));
-        index.apply(&as_orders("o1", "10.244.0.1"), at(0)).unwrap();
-        index.apply(&as_orders("o2", "10.244.0.2"), at(0)).unwrap();
-        index.apply(&mk_pod("stranger", "10.244.0.3", json!({})), at(0)).unwrap();
-        index
-            .apply(&mk_service("s", json!({"clusterIP": "10.96.0.9", "ports": [{"port": 80}]})), at(0))
-            .unwrap();
-        for slice in slices {
-            index.apply(slice, at(0)).unwrap();
-        }
-        index.service(ip("10.96.0.9"), 80, Transport::Tcp).unwrap().backend
-    };
-    let orders = Identity::ServiceAccount { namespace: "shop".into(), name: "orders".into() };
-    let unknown = Identity::Unknown("service-backend");
-    assert_eq!(backend(&[mk_slice("s", 1, &["o1", "o2"], &[])]), orders);
-    assert_eq!(backend(&[mk_slice("s", 1, &["o1"], &[]), mk_slice("s", 2, &[], &["10.244.0.2"])]), orders);
-    assert_eq!(backend(&[mk_slice("s", 1, &["o1"], &[]), mk_slice("s", 2, &["stranger"], &[])]), unknown);
-    assert_eq!(backend(&[mk_slice("s", 1, &["o1", "never-heard-of"], &[])]), unknown);
-    assert_eq!(backend(&[mk_slice("s", 1, &["o1"], &["198.51.100.9"])]), unknown);
-    assert_eq!(backend(&[mk_slice("s", 1, &[], &[])]), unknown);
-    assert_eq!(backend(&[mk_slice("other", 1, &["o1"], &[])]), unknown);
-    assert_eq!(backend(&[]), unknown);
-    // The same slice, changed.
-    assert_eq!(backend(&[mk_slice("s", 1, &["stranger"], &[]), mk_slice("s", 1, &["o1"], &[])]), orders);
-}
-
-#[test]
-fn without_endpoint_slices_a_services_selector_tells_its_backend() {
-    let mut index = mk_index();
-    let spec = json!({"clusterIP": "10.96.0.9", "ports": [{"port": 80}], "selector": {"app": "orders"}});
-    index.apply(&mk_service("s", spec), at(0)).unwrap();
-    let backend = |index: &Index| index.service(ip("10.96.0.9"), 80, Transport::Tcp).unwrap().backend;
-    assert_eq!(backend(&index), Identity::Unknown("service-backend"));
-    index.apply(&mk_pod("orders", "10.244.0.1", json!({})), at(0)).unwrap();
-    index
-        .apply(
-            &mk_pod(
-                "elsewhere",
-                "10.244.0.2",
-                json!({"metadata": {"namespace": "x", "labels": {"app": "orders"}}}),
-            ),
-            at(0),
-        )
-        .unwrap();
-    let ended = json!({"metadata": {"labels": {"app": "orders"}}, "status": {"phase": "Failed"}});
-    index.apply(&mk_pod("ended", "10.244.0.3", ended), at(0)).unwrap();
-    assert_eq!(backend(&index), Identity::ServiceAccount { namespace: "shop".into(), name: "orders".into() });
-}
-
-#[test]
 fn a_pod_without_a_service_account_runs_as_default_unless_it_is_a_static_pods_mirror() {
     let mut index = mk_index();
     index
@@ -463,4 +285,40 @@ fn a_malformed_object_changes_nothing() {
         let status = json!({"phase": phase, "podIP": null, "podIPs": null});
         index.apply(&mk_pod(phase, "10.244.0.7", json!({"status": status})), at(5)).unwrap();
     }
+}
+
+#[test]
+fn two_hundred_thousand_pods_fit_in_300_mib_and_one_more_is_refused() {
+    fn anonymous_kib() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+    let Object::Pod(mut pod) = mk_pod(
+        "x",
+        "10.0.0.0",
+        json!({"metadata": {
+        "labels": {"app.kubernetes.io/name": "orders", "app.kubernetes.io/instance": "shop", "pod-template-hash": "7d9f8c6b5"},
+        "ownerReferences": [{"kind": "ReplicaSet", "name": "orders-7d9f8c6b5", "controller": true}]}}),
+    ) else {
+        panic!()
+    };
+    pod.spec.containers =
+        serde_json::from_value(json!([{"ports": [{"name": "http", "containerPort": 8080}]}])).unwrap();
+    let mut index = mk_index();
+    let before = anonymous_kib();
+    for number in 0..MAX_PODS as u32 {
+        pod.metadata.name = Some(format!("orders-7d9f8c6b5-{number:05}"));
+        pod.metadata.uid = Some(format!("1b3f6c1e-7a0d-4c55-9e5b-{number:012}"));
+        let ip = std::net::Ipv4Addr::from(0x0a00_0000 + number).to_string();
+        pod.status.pod_ip = Some(ip.clone());
+        pod.status.pod_ips[0].ip = Some(ip);
+        index.apply(&Object::Pod(pod.clone()), at(0)).unwrap();
+    }
+    // Other tests run in this process meanwhile; alone it is 195.
+    let mib = anonymous_kib().saturating_sub(before) / 1024;
+    assert!(mib < 300, "{mib} MiB");
+    pod.metadata.uid = Some("one-more".into());
+    let refused = index.apply(&Object::Pod(pod), at(0)).unwrap_err();
+    assert_eq!(refused.problem, Problem::Full { bound: MAX_PODS, kind: "Pods" });
 }

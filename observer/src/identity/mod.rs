@@ -1,6 +1,8 @@
 //! Address or cgroup, at a moment, to principal, workload, pod and Service.
 
 mod address_history;
+#[cfg(test)]
+mod builders;
 mod cgroup;
 mod cgroup_tree;
 mod documents;

@@ -214,3 +214,7 @@ fn withdraw<K: std::hash::Hash + Eq>(claims: &mut HashMap<K, BTreeSet<Key>>, at:
         }
     }
 }
+
+#[cfg(test)]
+#[path = "services_tests.rs"]
+mod tests;

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use super::session::Session;
 use crate::conntrack::{Flow, Role};
 use crate::identity::{CgroupTree, Index};
-use crate::model::{
-    EdgeEnd, EdgeKey, EdgePort, Endpoint, Hop, Identity, Link, Timestamp,
-};
+use crate::model::{EdgeEnd, EdgeKey, EdgePort, Endpoint, Hop, Identity, Link, Timestamp};
 use crate::sink::{EdgeMetrics, Metrics};
 use crate::verdict;
 
@@ -50,7 +48,8 @@ impl Resolver {
             Role::Client => Some(flow.remote),
             Role::Server => flow.twin.as_ref().map(|twin| twin.dialled),
         };
-        let service = dialled.and_then(|dialled| self.index.service(dialled.ip, dialled.port, flow.transport));
+        let service =
+            dialled.and_then(|dialled| self.index.service(dialled.ip, dialled.port, flow.transport));
         let (client, server) = match flow.role {
             Role::Client => {
                 let backend = service.as_ref().map(|service| service.backend.clone());
@@ -71,7 +70,9 @@ impl Resolver {
         Ends {
             hop: verdict::hop(&client, &server, server_address.port),
             link: link(&client, &server, flow.twin.is_some()),
-            to_api_server: service.as_ref().is_some_and(|s| &*s.namespace == "default" && &*s.name == "kubernetes"),
+            to_api_server: service
+                .as_ref()
+                .is_some_and(|s| &*s.namespace == "default" && &*s.name == "kubernetes"),
             service: service.map(|service| service.name),
             metrics: metrics.edge(&edge),
             client,
@@ -128,4 +129,3 @@ fn link(client: &Identity, server: &Identity, joined: bool) -> Link {
 pub fn server_reports(server: &Identity, service_dialled: bool) -> bool {
     service_dialled || matches!(server, Identity::Pod(_) | Identity::ServiceAccount { .. })
 }
-

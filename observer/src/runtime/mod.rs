@@ -98,8 +98,14 @@ pub fn run(settings: &RunSettings) -> Result<()> {
             None
         }
     };
-    let observation =
-        Observation { probe, pipeline, metrics: metrics.clone(), heartbeat: heartbeat.clone(), canary, blind: None };
+    let observation = Observation {
+        probe,
+        pipeline,
+        metrics: metrics.clone(),
+        heartbeat: heartbeat.clone(),
+        canary,
+        blind: None,
+    };
     let stop = Arc::new(AtomicBool::new(false));
     let observing = {
         let stop = stop.clone();
@@ -130,15 +136,20 @@ fn log_to_stderr(level: LogLevel) {
     let filter = EnvFilter::try_from_env("OBSERVER_LOG").unwrap_or_else(|_| EnvFilter::new(level.as_str()));
     let colour = std::io::stderr().is_terminal();
     // A second subscriber, in tests, is no reason to stop.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .try_init();
 }
 
 fn verifier(settings: &RunSettings) -> Result<Verifier> {
     let mut issuers = Vec::new();
     for pair in &settings.issuers {
         let path = pair.jwks.display();
-        let json = fs::read(&pair.jwks)
-            .with_context(|| format!("--jwks {path}: cannot be read; name the file with the keys of {}", pair.issuer))?;
+        let json = fs::read(&pair.jwks).with_context(|| {
+            format!("--jwks {path}: cannot be read; name the file with the keys of {}", pair.issuer)
+        })?;
         let keys = KeySet::from_jwks(&json).with_context(|| {
             format!("--jwks {path}: not a JSON Web Key Set; `kubectl get --raw /openid/v1/jwks` prints one")
         })?;
@@ -212,7 +223,8 @@ fn load_probe(settings: &RunSettings, root: &CgroupRoot, metrics: &Metrics) -> R
     if diagnostics {
         let _ = tracing_log::LogTracer::init();
     }
-    let probe = Probe::load(root, &probe::Options { settings: kernel, diagnostics, ..probe::Options::default() })?;
+    let probe =
+        Probe::load(root, &probe::Options { settings: kernel, diagnostics, ..probe::Options::default() })?;
     for (hook, state) in &probe.hooks {
         metrics.probe_info(hook, if *state == HookState::Attached { "attached" } else { "missing" });
     }
@@ -228,7 +240,8 @@ fn describe(metrics: &Metrics, index: &Index, graph: &Graph) {
 }
 
 async fn wait_for_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         tracing::error!("no signal can be waited for: stop with SIGKILL");
         return std::future::pending().await;

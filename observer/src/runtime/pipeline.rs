@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ends::{Resolver, server_reports};
+use super::ends::{Ends, Resolver, server_reports};
 use super::provenance::Received;
 use super::record::record;
 use super::session::{Facts, Outcome, Scribe, Session};
@@ -256,7 +256,7 @@ impl World {
             let facts = &mut flow.session.facts;
             (facts.classified && facts.declaration.is_none(), std::mem::take(&mut facts.pending))
         };
-        let evaluation = self.evaluate(flow, None);
+        let evaluation = self.evaluate(&ends, None);
         if first_time {
             flow.session.facts.declaration = Some(evaluation.declaration.clone());
         }
@@ -267,7 +267,8 @@ impl World {
             let facts = &flow.session.facts;
             let declared = facts.declaration.as_ref().map_or(DeclarationStatus::Ungoverned, |d| d.status);
             let encryption = Encryption { link: ends.link, ..facts.encryption.clone() };
-            let situation = situation(&ends, facts.protocol, &encryption, declared, &evaluation, flow.last_seen);
+            let situation =
+                situation(&ends, facts.protocol, &encryption, declared, &evaluation, flow.last_seen);
             let verdict = verdict::of_flow(&situation, &self.exemptions);
             self.take_verdict(&mut flow.session.facts, verdict);
         }
@@ -282,15 +283,14 @@ impl World {
         }
     }
 
-    fn evaluate(&self, flow: &Flow<Session>, http: Option<HttpFacts<'_>>) -> Evaluation {
-        let Some(ends) = &flow.session.facts.ends else { return Evaluation::default() };
+    fn evaluate(&self, ends: &Ends, http: Option<HttpFacts<'_>>) -> Evaluation {
         self.graph.evaluate(&Query {
             client: &ends.client,
             client_ip: ends.client_address.ip,
             server: &ends.server,
             server_ip: ends.server_address.ip,
             port: ends.server_address.port,
-            transport: flow.transport,
+            transport: ends.edge.transport,
             http,
         })
     }
@@ -300,7 +300,7 @@ impl World {
         let Outcome { judgement, method, path } = outcome;
         let http = method.as_deref().map(|method| HttpFacts { method, path: path.as_deref() });
         let judged = if self.graph.has_http_rules() && http.is_some() {
-            let evaluation = self.evaluate(flow, http);
+            let evaluation = self.evaluate(&ends, http);
             if let Some(declaration) = &mut flow.session.facts.declaration {
                 worsen(declaration, &evaluation.declaration);
             }
@@ -394,7 +394,7 @@ impl World {
         }
     }
 
-    fn settle(&self, facts: &Facts, ends: &super::ends::Ends) {
+    fn settle(&self, facts: &Facts, ends: &Ends) {
         let declaration = facts.declaration.as_ref().map_or(DeclarationStatus::Ungoverned, |d| d.status);
         ends.metrics.flow_settled(facts.encryption.status, declaration);
         let metrics = &self.sinks.metrics;
@@ -430,7 +430,7 @@ impl World {
         self.write(flow, ends, true);
     }
 
-    fn write(&self, flow: &Flow<Session>, ends: &super::ends::Ends, last: bool) {
+    fn write(&self, flow: &Flow<Session>, ends: &Ends, last: bool) {
         ends.metrics.seen(flow.last_seen);
         self.sinks.record(&ends.edge, record(flow, &flow.session.facts, ends, &self.node, last));
     }
@@ -461,7 +461,7 @@ impl World {
 }
 
 /// Counts what the metrics have not heard of yet.
-fn count_new(facts: &mut Facts, ends: &super::ends::Ends) {
+fn count_new(facts: &mut Facts, ends: &Ends) {
     use crate::model::AuthenticationStatus as Status;
     let (now, before) = (facts.requests, facts.counted.requests);
     if now.total != before.total {
@@ -495,7 +495,7 @@ fn seen_in_clear(facts: &Facts) -> bool {
 }
 
 fn situation<'a>(
-    ends: &'a super::ends::Ends,
+    ends: &'a Ends,
     protocol: Protocol,
     encryption: &'a Encryption,
     declaration: DeclarationStatus,

@@ -6,7 +6,8 @@ use super::ends::Ends;
 use super::session::{Facts, Session};
 use crate::conntrack::{Flow, Role};
 use crate::model::{
-    CloseReason, EdgeEnd, Encryption, Endpoint, FlowRecord, Identity, Kind, Party, Protocol, Reporter, Timestamp,
+    CloseReason, EdgeEnd, Encryption, Endpoint, FlowRecord, Identity, Kind, Party, Protocol, Reporter,
+    Timestamp,
 };
 
 /// The record of `flow` as it stands at `time`; `last` if it ended.

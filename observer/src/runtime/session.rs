@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::ends::Ends;
 use crate::model::{
-    Authentication, AuthenticationStatus, Declaration, Encryption, FindingSet, LastRequest, Protocol, RequestCounts,
-    Timestamp,
+    Authentication, AuthenticationStatus, Declaration, Encryption, FindingSet, LastRequest, Protocol,
+    RequestCounts, Timestamp,
 };
 use crate::protocol::{self, Credentials, Request, Witness};
 use crate::token::{Judgement, Verifier};
@@ -112,7 +112,8 @@ impl Witness for Scribe<'_> {
 }
 
 fn bare(status: AuthenticationStatus, reason: Option<&'static str>) -> Judgement {
-    let authentication = Authentication { status, reason: reason.map(Cow::Borrowed), ..Authentication::default() };
+    let authentication =
+        Authentication { status, reason: reason.map(Cow::Borrowed), ..Authentication::default() };
     Judgement { authentication, fingerprint: None, api_audience: false, legacy: false }
 }
 

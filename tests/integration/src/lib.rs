@@ -1,1 +1,9 @@
-//! The integration suite.
+//! Drives the real daemon: what a test needs besides the simulated node.
+
+mod daemon;
+mod directory;
+mod tokens;
+
+pub use daemon::{Daemon, DaemonBuilder, release_binary};
+pub use directory::Directory;
+pub use tokens::{Claims, TokenIssuer};

@@ -1,0 +1,256 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::compile::{Declared, Graph};
+use super::service_graph::{Client, Edge, HttpRule, Server};
+use crate::model::{Declaration, DeclarationStatus, Identity, Transport};
+
+/// A flow, or one request of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    pub client: &'a Identity,
+    pub client_ip: IpAddr,
+    pub server: &'a Identity,
+    pub server_ip: IpAddr,
+    /// The port that the server's socket listens on; of a server that is known by its Service alone, the Service's.
+    pub port: u16,
+    pub transport: Transport,
+    /// The request, where it was seen.
+    pub http: Option<HttpFacts<'a>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct HttpFacts<'a> {
+    pub method: &'a str,
+    /// As sent, with or without a query.
+    pub path: Option<&'a str>,
+}
+
+/// What an edge asks of the bytes. Weakest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EncryptionRequirement {
+    Optional,
+    #[default]
+    Required,
+    Mtls,
+}
+
+/// What an edge asks of each request. Weakest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthenticationRequirement {
+    Optional,
+    #[default]
+    Required,
+    Verified,
+}
+
+/// By default: nothing is governed, and what an edge asks for by default is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evaluation {
+    pub declaration: Declaration,
+    pub encryption: EncryptionRequirement,
+    pub authentication: AuthenticationRequirement,
+    /// A verified token must carry one of these; empty: any will do.
+    pub audiences: Arc<[Arc<str>]>,
+}
+
+/// How well an edge fits, best last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    No,
+    /// But for the port, and that is a Service's, not the server's.
+    ServicePort,
+    /// As far as it was seen.
+    HttpUnseen,
+    Yes,
+}
+
+impl Graph {
+    /// Whether anybody declared this. Allocates nothing.
+    ///
+    /// Reasons: `http-unseen` (allowed, as far as it was seen), `client-unknown`, `server-unknown`, `service-port` (the
+    /// server is known by its Service alone, and edges speak of backend ports).
+    #[must_use]
+    pub fn evaluate(&self, query: &Query<'_>) -> Evaluation {
+        use DeclarationStatus::{Unevaluable, Ungoverned};
+        if self.is_empty() {
+            return self.without_edge(Ungoverned, None, None);
+        }
+        match query.server {
+            Identity::Unknown(_) => self.without_edge(Unevaluable, None, Some("server-unknown")),
+            Identity::Pod(_) | Identity::ServiceAccount { .. } => self.inside(query),
+            Identity::Node(_) | Identity::External => self.outside(query),
+        }
+    }
+
+    fn inside(&self, query: &Query<'_>) -> Evaluation {
+        let ungoverned = || self.without_edge(DeclarationStatus::Ungoverned, None, None);
+        let Some((namespace, name)) = query.server.service_account() else { return ungoverned() };
+        let Some(namespace) = self.namespaces.get(namespace) else { return ungoverned() };
+        let server = namespace.servers.get(name);
+        let governors = [namespace.governor, server.map(|server| server.governor)];
+        let Some(governor) = governors.into_iter().flatten().min() else { return ungoverned() };
+        let named = server.map_or(&[][..], |server| &server.edges);
+        self.judge(query, governor, named.iter().chain(&namespace.to_all))
+    }
+
+    fn outside(&self, query: &Query<'_>) -> Evaluation {
+        let covers = |declared: &&Declared| match &declared.edge.to {
+            Server::External => matches!(query.server, Identity::External),
+            Server::Range(range) => range.contains(&query.server_ip.to_canonical()),
+            Server::ServiceAccount(_) => false,
+        };
+        let governor = match query.client {
+            Identity::Unknown(_) => {
+                self.outside.values().flatten().filter(covers).map(|declared| declared.source).min()
+            }
+            client => {
+                let edges = client.service_account().and_then(|(namespace, _)| self.outside.get(namespace));
+                edges.into_iter().flatten().find(covers).map(|declared| declared.source)
+            }
+        };
+        let Some(governor) = governor else {
+            return self.without_edge(DeclarationStatus::Ungoverned, None, None);
+        };
+        let edges = query.client.service_account().and_then(|(namespace, _)| self.outside.get(namespace));
+        self.judge(query, governor, edges.into_iter().flatten().filter(covers))
+    }
+
+    fn judge<'g>(
+        &'g self,
+        query: &Query<'_>,
+        governor: usize,
+        edges: impl Iterator<Item = &'g Declared>,
+    ) -> Evaluation {
+        if matches!(query.client, Identity::Unknown(_)) {
+            return self.without_edge(DeclarationStatus::Unevaluable, Some(governor), Some("client-unknown"));
+        }
+        let mut best = Fit::No;
+        let mut decided: Option<Evaluation> = None;
+        for declared in edges {
+            let fit = fit(&declared.edge, query);
+            if fit > best || (fit == best && fit >= Fit::HttpUnseen) {
+                let weakest = decided.take().filter(|_| fit == best);
+                best = fit;
+                decided = (fit >= Fit::HttpUnseen).then(|| self.merge(weakest, declared, fit));
+            }
+        }
+        match (decided, best) {
+            (Some(evaluation), _) => evaluation,
+            (None, Fit::ServicePort) => {
+                self.without_edge(DeclarationStatus::Unevaluable, Some(governor), Some("service-port"))
+            }
+            (None, _) => self.without_edge(DeclarationStatus::Unexpected, Some(governor), None),
+        }
+    }
+
+    /// The weakest of what the edges that fit equally well ask for: each alone would allow the flow.
+    fn merge(&self, others: Option<Evaluation>, declared: &Declared, fit: Fit) -> Evaluation {
+        let edge = &declared.edge;
+        match others {
+            Some(others) => Evaluation {
+                encryption: others.encryption.min(edge.encryption),
+                authentication: others.authentication.min(edge.authentication),
+                audiences: match others.audiences == edge.audiences {
+                    true => others.audiences,
+                    false => self.no_audiences.clone(),
+                },
+                declaration: others.declaration,
+            },
+            None => Evaluation {
+                declaration: Declaration {
+                    status: DeclarationStatus::Allowed,
+                    source: Some(self.sources[declared.source].text.clone()),
+                    reason: (fit == Fit::HttpUnseen).then_some("http-unseen".into()),
+                },
+                encryption: edge.encryption,
+                authentication: edge.authentication,
+                audiences: edge.audiences.clone(),
+            },
+        }
+    }
+
+    fn without_edge(
+        &self,
+        status: DeclarationStatus,
+        source: Option<usize>,
+        reason: Option<&'static str>,
+    ) -> Evaluation {
+        Evaluation {
+            declaration: Declaration {
+                status,
+                source: source.map(|source| self.sources[source].text.clone()),
+                reason: reason.map(Into::into),
+            },
+            encryption: EncryptionRequirement::default(),
+            authentication: AuthenticationRequirement::default(),
+            audiences: self.no_audiences.clone(),
+        }
+    }
+}
+
+fn fit(edge: &Edge, query: &Query<'_>) -> Fit {
+    if !is_from(&edge.from, query) {
+        return Fit::No;
+    }
+    if !edge.ports.is_empty() && !edge.ports.contains(&query.port) {
+        return match query.server {
+            Identity::ServiceAccount { .. } => Fit::ServicePort,
+            _ => Fit::No,
+        };
+    }
+    match query.http {
+        _ if edge.http.is_empty() => Fit::Yes,
+        None => Fit::HttpUnseen,
+        Some(facts) => edge.http.iter().map(|rule| fit_http(rule, facts)).max().unwrap_or(Fit::Yes),
+    }
+}
+
+fn is_from(client: &Client, query: &Query<'_>) -> bool {
+    match client {
+        Client::Anybody => true,
+        Client::ServiceAccount { namespace, name } => query.client.service_account().is_some_and(|account| {
+            namespace.as_ref().is_none_or(|namespace| namespace == account.0)
+                && name.as_ref().is_none_or(|name| name == account.1)
+        }),
+        Client::Node => matches!(query.client, Identity::Node(_)),
+        Client::External => matches!(query.client, Identity::External),
+        Client::Range(range) => {
+            matches!(query.client, Identity::Node(_) | Identity::External)
+                && range.contains(&query.client_ip.to_canonical())
+        }
+    }
+}
+
+fn fit_http(rule: &HttpRule, facts: HttpFacts<'_>) -> Fit {
+    if !rule.methods.is_empty()
+        && !rule.methods.iter().any(|method| method.eq_ignore_ascii_case(facts.method))
+    {
+        return Fit::No;
+    }
+    let Some(prefix) = rule.path_prefix.as_deref() else { return Fit::Yes };
+    let path = facts.path.map(|path| path.split(['?', '#']).next().unwrap_or_default());
+    match path.filter(|path| is_plain(path)) {
+        None => Fit::HttpUnseen,
+        Some(path) => match path.strip_prefix(prefix) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => Fit::Yes,
+            _ => Fit::No,
+        },
+    }
+}
+
+/// Starts at the root and holds nothing that leads back up (RFC 3986 section 5.2.4), so that its first segments are
+/// what the server goes by.
+fn is_plain(path: &str) -> bool {
+    let climbs =
+        |segment: &str| ["..", ".%2e", "%2e.", "%2e%2e"].iter().any(|up| segment.eq_ignore_ascii_case(up));
+    path.starts_with('/') && !path.split('/').any(climbs)
+}
+
+#[cfg(test)]
+#[path = "evaluate_tests.rs"]
+mod tests;
