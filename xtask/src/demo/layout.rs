@@ -4,40 +4,41 @@ use super::cast::{CALLS, KINDS};
 use super::record::{Edge, Seen, Sighting};
 use super::screen::{Line, Paint, Piece};
 
-/// Between two columns.
-const GAP: &str = "  ";
 /// The narrowest column that findings are put into; in a narrower window they get lines of their own.
 const FINDINGS: usize = 28;
 const INDENT: usize = 4;
 const TITLES: [&str; 5] = ["CLIENT", "SERVER", "ENCRYPTION", "AUTHENTICATION", "DECLARATION"];
 
-/// The table with its header, for a window of so many columns. No line is longer.
-pub fn table(seen: &Seen, columns: usize) -> Vec<Line> {
-    let beside = columns >= width() + FINDINGS;
-    let mut lines = vec![header(beside)];
+/// The table with its header, for a window of so many columns. `short` leaves out findings that ask for more than one
+/// line. No line is longer than the window, unless the window is narrower than an old terminal's 80 columns.
+pub fn table(seen: &Seen, columns: usize, short: bool) -> Vec<Line> {
+    let gap = if columns >= width(2) { 2 } else { 1 };
+    let beside = columns >= width(gap) + FINDINGS;
+    let start = if beside { width(gap) } else { INDENT };
+    let mut lines = vec![header(gap, beside)];
     for edge in &seen.order {
         let Some(sighting) = seen.edges.get(edge) else { continue };
-        let mut line = cells(edge, sighting);
-        let (start, room) = if beside {
-            (width(), columns - width())
-        } else {
-            (INDENT, columns.saturating_sub(INDENT).max(FINDINGS))
-        };
-        let mut findings = wrap(&findings(sighting), room).into_iter().map(|text| Piece(text, Paint::Bad));
+        let mut line = cells(edge, sighting, gap);
+        let mut found = wrap(&findings(sighting), columns.saturating_sub(start).max(FINDINGS));
+        if short && found.len() > 1 {
+            found.truncate(1);
+            found[0] += " ...";
+        }
+        let mut found = found.into_iter().map(|text| Piece(text, Paint::Bad));
         if beside {
-            line.extend(findings.next());
+            line.extend(found.next());
         }
         lines.push(line);
-        lines.extend(findings.map(|piece| vec![Piece(" ".repeat(start), Paint::Plain), piece]));
+        lines.extend(found.map(|piece| vec![Piece(" ".repeat(start), Paint::Plain), piece]));
     }
     lines
 }
 
 /// The header and one edge's line, however long.
 pub fn row(edge: &Edge, sighting: &Sighting) -> [Line; 2] {
-    let mut line = cells(edge, sighting);
+    let mut line = cells(edge, sighting, 2);
     line.push(Piece(findings(sighting), Paint::Bad));
-    [header(true), line]
+    [header(2, true), line]
 }
 
 /// Text in lines of at most `room` characters, broken at spaces; a longer word stays whole.
@@ -55,16 +56,19 @@ pub fn wrap(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-fn header(beside: bool) -> Line {
-    let mut line: Line =
-        TITLES.into_iter().zip(widths()).map(|(title, width)| padded(title, width, Paint::Bold)).collect();
+fn header(gap: usize, beside: bool) -> Line {
+    let mut line: Line = TITLES
+        .into_iter()
+        .zip(widths())
+        .map(|(title, width)| padded(title, width + gap, Paint::Bold))
+        .collect();
     if beside {
         line.push(Piece("FINDINGS".to_owned(), Paint::Bold));
     }
     line
 }
 
-fn cells(edge: &Edge, sighting: &Sighting) -> Line {
+fn cells(edge: &Edge, sighting: &Sighting, gap: usize) -> Line {
     let record = &sighting.last;
     let encryption = match (&*record.encryption.status, &record.encryption.version) {
         ("tls" | "mtls", Some(version)) => format!("{} {version}", record.encryption.status),
@@ -88,26 +92,25 @@ fn cells(edge: &Edge, sighting: &Sighting) -> Line {
         (authentication, authenticated),
         (record.declaration.status.clone(), declared),
     ];
-    texts.into_iter().zip(widths()).map(|((text, paint), width)| padded(&text, width, paint)).collect()
+    texts.into_iter().zip(widths()).map(|((text, paint), width)| padded(&text, width + gap, paint)).collect()
 }
 
-/// `verified`, or `verified 6, none 4` where the requests of a connection differ, or `expired`.
+/// `verified`, or `verified 6 of 10` where the requests of a connection differ, or what is wrong: `expired`.
 fn authentication(sighting: &Sighting) -> (String, Paint) {
     let record = &sighting.last;
-    let parts: Vec<_> = record.requests.parts().collect();
-    let status = match parts[..] {
-        [(name, _)] => name,
-        [] if record.authentication.status.is_empty() => "unknown",
-        [] => &record.authentication.status,
-        _ => {
-            let parts: Vec<_> = parts.iter().map(|(name, count)| format!("{name} {count}")).collect();
-            return (parts.join(", "), Paint::Warn);
+    let mut parts = record.requests.parts();
+    let status = match parts.next() {
+        Some((name, count)) if count < record.requests.total => {
+            return (format!("{name} {count} of {}", record.requests.total), Paint::Warn);
         }
+        Some((name, _)) => name,
+        None if record.authentication.status.is_empty() => "unknown",
+        None => &record.authentication.status,
     };
     match (status, record.authentication.reason.as_deref()) {
-        ("verified", Some(reason)) => (format!("verified, {reason}"), Paint::Bad),
-        ("invalid", reason) => (reason.unwrap_or("invalid").to_owned(), Paint::Bad),
+        ("verified" | "invalid", Some(reason)) => (reason.to_owned(), Paint::Bad),
         ("verified", None) => (status.to_owned(), Paint::Good),
+        ("invalid", None) => (status.to_owned(), Paint::Bad),
         ("none", _) => (status.to_owned(), Paint::Warn),
         _ => (status.to_owned(), Paint::Dim),
     }
@@ -122,12 +125,12 @@ fn findings(sighting: &Sighting) -> String {
 }
 
 fn padded(text: &str, width: usize, paint: Paint) -> Piece {
-    Piece(format!("{text:width$}{GAP}"), paint)
+    Piece(format!("{text:width$}"), paint)
 }
 
-/// What the columns before the findings take.
-fn width() -> usize {
-    widths().iter().map(|width| width + GAP.len()).sum()
+/// What the columns before the findings take, with `gap` spaces after each.
+fn width(gap: usize) -> usize {
+    widths().iter().map(|width| width + gap).sum()
 }
 
 /// Fixed by the cast, so that no column moves while the table grows.
@@ -137,7 +140,7 @@ fn widths() -> [usize; 5] {
         widest(|index| CALLS[index].client.len()),
         widest(|index| CALLS[index].server.len() + ":65535".len() - 1),
         TITLES[2].len(),
-        "verified 6, none 4".len(),
+        "verified 6 of 10".len(),
         TITLES[4].len(),
     ]
 }
@@ -164,8 +167,10 @@ mod tests {
             });
             seen.take(&record.to_string()).unwrap();
         }
-        for columns in [86, 100, 113, 114, 120, 200] {
-            for line in table(&seen, columns) {
+        for (columns, short) in
+            [(80, true), (80, false), (100, false), (113, false), (114, true), (200, false)]
+        {
+            for line in table(&seen, columns, short) {
                 let text: String = line.iter().map(|piece| piece.0.as_str()).collect();
                 assert!(text.trim_end().chars().count() <= columns, "{columns}: {text}");
             }

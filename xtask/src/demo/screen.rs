@@ -86,15 +86,16 @@ impl<W: Write> Screen<W> {
         }
         self.last = Some(Instant::now());
         let (columns, rows) = size();
-        let mut lines = layout::table(seen, columns);
+        let mut lines = layout::table(seen, columns, false);
         lines.push(Line::new());
         lines.extend(self.sentence(seen, columns));
-        lines.push(vec![Piece(status.to_owned(), Paint::Dim)]);
-        // Lines that have scrolled away cannot be drawn again: the whole table comes at the end.
-        if lines.len() >= rows {
-            lines.truncate(rows.saturating_sub(2));
-            lines.push(vec![Piece("... the window is too small for the rest".to_owned(), Paint::Dim)]);
+        // Lines that have scrolled away cannot be drawn again: the whole of it comes at the end.
+        if lines.len() + 1 >= rows {
+            lines = layout::table(seen, columns, true);
+            lines.truncate(rows.saturating_sub(3));
+            lines.push(Line::new());
         }
+        lines.push(vec![Piece(status.to_owned(), Paint::Dim)]);
         self.draw(&lines, columns)
     }
 
@@ -107,7 +108,7 @@ impl<W: Write> Screen<W> {
             return self.append(seen);
         }
         let (columns, _) = size();
-        self.draw(&layout::table(seen, columns), columns)
+        self.draw(&layout::table(seen, columns, false), columns)
     }
 
     /// Prints a line below everything.
