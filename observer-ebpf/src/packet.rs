@@ -10,6 +10,8 @@ pub const IPPROTO_UDP: u32 = 17;
 
 pub struct Tcp {
     pub sequence: u32,
+    /// What the sender of this segment expects next.
+    pub acknowledged: u32,
     pub flags: u8,
     pub source_port: u16,
     pub destination_port: u16,
@@ -92,6 +94,7 @@ pub fn tcp(ctx: &SkBuffContext, at: u32) -> Option<Tcp> {
         source_port: u16::from_be_bytes([header[0], header[1]]),
         destination_port: u16::from_be_bytes([header[2], header[3]]),
         sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        acknowledged: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
         flags: header[13],
         payload_at,
         payload_len: ctx.len().saturating_sub(payload_at),

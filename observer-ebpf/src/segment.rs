@@ -40,7 +40,14 @@ pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socke
     }
     let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return };
     note_end::<SENT>(ctx, known, tcp.flags);
-    if tcp.payload_len > 0 && tcp.flags & TCP_SYN == 0 {
+    if tcp.flags & TCP_SYN != 0 {
+        if SENT {
+            // The name of the connection, which Fast Open's data would shift.
+            known.sent.next = tcp.sequence.wrapping_add(1);
+        }
+        return;
+    }
+    if tcp.payload_len > 0 {
         payload::<SENT>(ctx, known, &tcp);
     }
 }
@@ -132,8 +139,11 @@ pub fn of_old_socket<const SENT: bool>(ctx: &SkBuffContext, sk: *mut bpf_sock) {
     known.cookie = cookie;
     known.cgroup = cgroup;
     known.opened = now();
-    let stream = if SENT { &mut known.sent } else { &mut known.received };
-    stream.next = tcp.sequence;
+    let (ours, theirs) =
+        if SENT { (&mut known.sent, &mut known.received) } else { (&mut known.received, &mut known.sent) };
+    ours.next = tcp.sequence;
+    // Zero would make half of all sequence numbers look like retransmissions.
+    theirs.next = tcp.acknowledged;
     payload::<SENT>(ctx, known, &tcp);
 }
 

@@ -52,10 +52,10 @@ fn fresh(ctx: &SockOpsContext, role: u16) -> *mut Socket {
     }
     let socket = create(sk);
     if !socket.is_null() {
+        // All of it: connect() may dissolve a connection and make another of the same socket.
         unsafe {
-            (*socket).flags = u32::from(role);
-            (*socket).cookie = cookie(ctx);
-            (*socket).opened = now();
+            *socket =
+                Socket { flags: u32::from(role), cookie: cookie(ctx), opened: now(), ..Socket::default() };
         }
         // `set` replaces the flags: another program may have its own on this socket.
         let wanted = BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG;
@@ -85,7 +85,11 @@ fn established(ctx: &SockOpsContext, role: u16) {
     if socket.is_null() {
         return;
     }
-    let sent_start = if role == flag::CLIENT {
+    let syn_seen = unsafe { (*socket).sent.next };
+    let sent_start = if role == flag::CLIENT && syn_seen != 0 {
+        syn_seen
+    } else if role == flag::CLIENT {
+        // The same, but for data that went with the SYN.
         field!(ctx.ops, bpf_sock_ops, snd_una)
     } else {
         field!(ctx.ops, bpf_sock_ops, snd_nxt)
@@ -148,11 +152,23 @@ fn closed(ctx: &SockOpsContext, socket: *mut Socket, old_state: u8) {
     unsafe {
         let role = (*socket).flags as u16;
         // The kernel's counts include SYN and FIN as a byte each, where they were acknowledged or arrived.
-        let our_fin = matches!(old_state, tcp_state::FIN_WAIT2 | tcp_state::LAST_ACK | tcp_state::TIME_WAIT);
+        let all_acknowledged =
+            field!(ctx.ops, bpf_sock_ops, snd_una) == field!(ctx.ops, bpf_sock_ops, snd_nxt);
+        let our_fin = match old_state {
+            tcp_state::FIN_WAIT2 | tcp_state::TIME_WAIT => true,
+            tcp_state::CLOSING | tcp_state::LAST_ACK => all_acknowledged,
+            _ => false,
+        };
         let acknowledged = u64::from(role & flag::CLIENT != 0) + u64::from(our_fin);
         let received = (*ctx.ops).bytes_received;
-        let their_fin = matches!(old_state, tcp_state::CLOSE_WAIT | tcp_state::LAST_ACK | tcp_state::CLOSING)
-            || (old_state == tcp_state::FIN_WAIT2 && received != (*socket).received_before_fin);
+        let their_fin = match old_state {
+            tcp_state::CLOSE_WAIT | tcp_state::LAST_ACK | tcp_state::CLOSING => true,
+            // What came after ours was acknowledged ends with theirs, unless an RST cut it off.
+            tcp_state::FIN_WAIT2 => {
+                received != (*socket).received_before_fin && role & flag::RESET_RECEIVED == 0
+            }
+            _ => false,
+        };
         let sent = (*ctx.ops).bytes_acked;
         emit::<TcpClose>(|close| {
             write_header(&raw mut (*close).header, kind::TCP_CLOSE, role, (*socket).cookie, (*socket).cgroup);

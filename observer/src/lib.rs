@@ -6,6 +6,7 @@ pub mod conntrack;
 pub mod decode;
 pub mod graph;
 pub mod identity;
+pub mod manifest;
 pub mod model;
 pub mod probe;
 pub mod protocol;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use observer::cli::{self, Cli, CliError, Command, RunSettings};
-use observer::runtime;
+use observer::{probe, runtime};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -14,7 +14,8 @@ fn main() -> ExitCode {
         Command::Flows(args) => cli::run_flows(&args),
         Command::Findings(args) => cli::run_findings(&args),
         Command::Edges(args) => cli::run_edges(&args),
-        Command::Doctor(_) => Ok(()),
+        Command::Doctor(args) => return cli::doctor::run(&args),
+        Command::Canary(args) => return probe::canary_main(&args.cgroup),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

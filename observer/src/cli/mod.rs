@@ -2,6 +2,7 @@
 
 mod client;
 mod config;
+pub mod doctor;
 mod edges;
 mod explain;
 mod filter;
@@ -15,7 +16,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::probe::CANARY_COMMAND;
 pub use config::{ConfigFile, Exemption};
+pub use doctor::DoctorArgs;
 pub use edges::EdgesArgs;
 pub use explain::explain;
 pub use filter::FilterArgs;
@@ -45,13 +48,15 @@ pub enum Command {
     Edges(EdgesArgs),
     /// Check what this kernel allows, and say what is degraded
     Doctor(DoctorArgs),
+    /// Make the self-test's connection from inside a cgroup
+    #[command(hide = true, name = CANARY_COMMAND)]
+    Canary(CanaryArgs),
 }
 
-#[derive(Args, Clone, Debug, Default)]
-pub struct DoctorArgs {
-    /// The cgroup2 directory to observe [default: found]
+#[derive(Args, Clone, Debug)]
+pub struct CanaryArgs {
     #[arg(long, value_name = "DIR")]
-    pub cgroup_root: Option<std::path::PathBuf>,
+    pub cgroup: std::path::PathBuf,
 }
 
 /// Why a command could not do its work: one line that names the cause and the way out.

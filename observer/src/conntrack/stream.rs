@@ -14,6 +14,9 @@ const MAX_HELD_BYTES: usize = 32 * 1024;
 /// taken for a loss.
 const MAX_HOLD: Duration = Duration::from_millis(200);
 
+/// The most that can be in flight (RFC 7323 section 2.3).
+const LARGEST_WINDOW: i32 = 1 << 30;
+
 /// What a direction delivers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Piece<'a> {
@@ -35,8 +38,6 @@ struct Held {
 pub struct Stream {
     /// The sequence number of the next byte; `None` until it is known where the stream starts.
     next: Option<u32>,
-    /// Bytes delivered or skipped since `next` was known.
-    position: u64,
     held: Vec<Held>,
 }
 
@@ -68,7 +69,12 @@ impl Stream {
     ) {
         let next = *self.next.get_or_insert(sequence);
         let ahead = sequence.wrapping_sub(next) as i32;
-        if ahead > 0 && !turn {
+        if turn && ahead < -LARGEST_WINDOW {
+            // No retransmission reaches back that far: more than half the sequence space went by unseen.
+            self.finish(deliver);
+            self.jump(sequence, deliver);
+            self.deliver(sequence, bytes, turn, deliver);
+        } else if ahead > 0 && !turn {
             self.hold(sequence, bytes, now, deliver);
         } else {
             if ahead > 0 {
@@ -79,6 +85,7 @@ impl Stream {
         }
         if left_out > 0 {
             self.skip_to(sequence.wrapping_add(bytes.len() as u32).wrapping_add(left_out), deliver);
+            self.release(deliver);
         }
     }
 
@@ -108,11 +115,14 @@ impl Stream {
     fn hold(&mut self, sequence: u32, bytes: &[u8], now: Timestamp, deliver: &mut impl FnMut(Piece<'_>)) {
         let at = self.held.partition_point(|held| (held.sequence.wrapping_sub(sequence) as i32) < 0);
         self.held.insert(at, Held { sequence, bytes: Zeroizing::new(bytes.to_vec()), since: now });
-        let held_bytes: usize = self.held.iter().map(|held| held.bytes.len()).sum();
-        if self.held.len() > MAX_HELD_SEGMENTS || held_bytes > MAX_HELD_BYTES {
+        while self.held.len() > MAX_HELD_SEGMENTS || self.held_bytes() > MAX_HELD_BYTES {
             self.skip_to(self.held[0].sequence, deliver);
             self.release(deliver);
         }
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held.iter().map(|held| held.bytes.len()).sum()
     }
 
     /// Delivers held segments that have become due.
@@ -131,8 +141,15 @@ impl Stream {
         let known = next.wrapping_sub(sequence) as usize;
         let Some(fresh) = bytes.get(known..).filter(|fresh| !fresh.is_empty()) else { return };
         self.next = Some(next.wrapping_add(fresh.len() as u32));
-        self.position += fresh.len() as u64;
         deliver(Piece::Bytes { bytes: fresh, turn });
+    }
+
+    /// A hole up to `sequence`, wherever that lies.
+    fn jump(&mut self, sequence: u32, deliver: &mut impl FnMut(Piece<'_>)) {
+        if let Some(next) = self.next.replace(sequence) {
+            let missing = u64::from(sequence.wrapping_sub(next));
+            deliver(Piece::Gap { len: missing });
+        }
     }
 
     /// A hole up to `sequence`, after whatever held segments lie before it.
@@ -145,7 +162,6 @@ impl Stream {
             let missing = to.wrapping_sub(next) as i32;
             if missing > 0 {
                 self.next = Some(to);
-                self.position += missing as u64;
                 deliver(Piece::Gap { len: missing as u64 });
             }
             if to == sequence {

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::stream::{Piece, Stream};
@@ -9,7 +9,7 @@ use crate::model::{
 /// Bounds of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Flows at a time. One costs about 1 KiB, so the default is 64 MiB at the very most.
+    /// Flows at a time. One costs about 1 KiB at rest, and up to 64 KiB while segments are held back.
     pub max_flows: usize,
     /// How long a client's end waits for its server's.
     pub twin_wait: Duration,
@@ -25,6 +25,8 @@ impl Default for Settings {
 const ORPHAN_WAIT: Duration = Duration::from_secs(1);
 /// And so many of them at a time.
 const MAX_ORPHANS: usize = 1024;
+/// The window of a SYN-ACK is never scaled (RFC 7323 section 2.2): a client sends no more before its connection opens.
+const FIRST_WINDOW: u32 = u16::MAX as u32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -119,7 +121,7 @@ pub struct Table<S> {
     conversations: HashMap<(Cookie, Endpoint), Flow<S>>,
     /// Clients' ends that wait, by (first byte they send, first byte they receive).
     waiting: HashMap<(u32, u32), Cookie>,
-    orphans: Vec<Orphan>,
+    orphans: VecDeque<Orphan>,
     /// Flows that holes or deadlines make worth a look at the next tick.
     restless: Vec<Cookie>,
     refused: u64,
@@ -133,7 +135,7 @@ impl<S: Default> Table<S> {
             flows: HashMap::new(),
             conversations: HashMap::new(),
             waiting: HashMap::new(),
-            orphans: Vec::new(),
+            orphans: VecDeque::new(),
             restless: Vec::new(),
             refused: 0,
         }
@@ -159,6 +161,10 @@ impl<S: Default> Table<S> {
     /// A connection opened. If this is the server's end of one whose client's end waits here, the two become one
     /// flow, and the answer names the client's socket: nobody needs its bytes any more.
     pub fn open(&mut self, open: Open, mut deliver: impl FnMut(&mut S, bool, Piece<'_>)) -> Option<Cookie> {
+        if open.transport == Transport::Tcp && self.flows.contains_key(&open.cookie) {
+            // An old socket is told again where the kernel had no memory to note that it was.
+            return None;
+        }
         if self.len() >= self.settings.max_flows {
             self.refused += 1;
             return None;
@@ -221,11 +227,23 @@ impl<S: Default> Table<S> {
     }
 
     fn adopt_orphans(&mut self, flow: &mut Flow<S>, deliver: &mut impl FnMut(&mut S, bool, Piece<'_>)) {
-        let mine = |orphan: &Orphan| orphan.local == flow.local && orphan.remote == flow.remote;
+        let (local, remote) = (flow.local, flow.remote);
+        let mine = |orphan: &Orphan| orphan.local == local && orphan.remote == remote;
         while let Some(index) = self.orphans.iter().position(mine) {
-            let Orphan { sequence, bytes, left_out, time, .. } = self.orphans.remove(index);
-            let Flow { received, session, .. } = flow;
-            received.push(sequence, &bytes, true, left_out, time, &mut |piece| deliver(session, true, piece));
+            let Some(orphan) = self.orphans.remove(index) else { return };
+            let Orphan { sequence, bytes, left_out, time, .. } = orphan;
+            // Several may have met the listener, in any order: only the first leaves no hole before it. One of an
+            // earlier connection between the same ports lies elsewhere.
+            let ahead = flow.start.map_or(0, |(_, first)| sequence.wrapping_sub(first));
+            if ahead > FIRST_WINDOW {
+                continue;
+            }
+            let turn = ahead == 0;
+            let Flow { received, session, .. } = &mut *flow;
+            received.push(sequence, &bytes, turn, left_out, time, &mut |piece| deliver(session, true, piece));
+        }
+        if flow.received.is_waiting() {
+            self.restless.push(flow.cookie);
         }
     }
 
@@ -257,6 +275,7 @@ impl<S: Default> Table<S> {
             Direction::Received => received,
             Direction::Sent => sent,
         };
+        let waited = stream.is_waiting();
         stream.push(
             payload.sequence,
             payload.bytes,
@@ -265,7 +284,7 @@ impl<S: Default> Table<S> {
             payload.time,
             &mut deliver,
         );
-        if stream.is_waiting() {
+        if !waited && stream.is_waiting() {
             self.restless.push(payload.cookie);
         }
         Some(flow)
@@ -273,10 +292,10 @@ impl<S: Default> Table<S> {
 
     fn keep_orphan(&mut self, payload: &Payload<'_>, local: Endpoint, remote: Endpoint) {
         if self.orphans.len() >= MAX_ORPHANS {
-            self.orphans.remove(0);
+            self.orphans.pop_front();
             self.refused += 1;
         }
-        self.orphans.push(Orphan {
+        self.orphans.push_back(Orphan {
             local,
             remote,
             sequence: payload.sequence,
@@ -393,19 +412,28 @@ impl<S: Default> Table<S> {
     pub fn keep(&mut self, cookie: Cookie) -> Option<Flow<S>> {
         let flow = self.flows.get_mut(&cookie)?;
         flow.stage = Stage::Reporting;
-        if let Some(start) = flow.start {
-            self.waiting.remove(&start);
+        if flow.received.is_waiting() || flow.sent.is_waiting() {
+            self.restless.push(cookie);
         }
-        if flow.closed.is_some() { self.flows.remove(&cookie) } else { None }
+        let (start, over) = (flow.start, flow.closed.is_some());
+        self.stop_waiting(cookie, start);
+        if over { self.flows.remove(&cookie) } else { None }
     }
 
     /// Forgets a flow.
     pub fn remove(&mut self, cookie: Cookie) -> Option<Flow<S>> {
         let flow = self.flows.remove(&cookie)?;
-        if let Some(start) = flow.start {
+        self.stop_waiting(cookie, flow.start);
+        Some(flow)
+    }
+
+    /// Two connections may have the same numbers by chance: the later one's entry is not the earlier one's to drop.
+    fn stop_waiting(&mut self, cookie: Cookie, start: Option<(u32, u32)>) {
+        if let Some(start) = start
+            && self.waiting.get(&start) == Some(&cookie)
+        {
             self.waiting.remove(&start);
         }
-        Some(flow)
     }
 
     /// Forgets a UDP conversation.

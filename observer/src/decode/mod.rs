@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use bytes::{Buf, TryGetError};
-use observer_common::{UdpKey, flag, kind, tcp_state};
+use observer_common::{flag, kind, tcp_state};
 use thiserror::Error;
 
 use crate::model::{
@@ -95,7 +95,6 @@ pub fn event(record: &[u8], clock: ClockOffset) -> Result<Event<'_>, DecodeError
 /// An entry that is too short.
 pub fn conversation(key: &[u8], value: &[u8], clock: ClockOffset) -> Result<Conversation, DecodeError> {
     let short = |_: TryGetError| DecodeError::Short(key.len() + value.len());
-    debug_assert_eq!(key.len(), size_of::<UdpKey>());
     let (mut key_rest, mut rest) = (key, value);
     let cookie = Cookie(key_rest.try_get_u64_ne().map_err(short)?);
     let ip = ip(&mut key_rest).map_err(short)?;
@@ -154,8 +153,8 @@ fn open(header: &Header, rest: &mut &[u8]) -> Result<Open, TryGetError> {
     let transport = if header.kind == kind::TCP_OPEN { Transport::Tcp } else { Transport::Udp };
     let midstream = header.flags & flag::MIDSTREAM != 0;
     let start = match transport {
-        Transport::Tcp if !midstream => Some((rest.try_get_u32_ne()?, rest.try_get_u32_ne()?)),
-        _ => None,
+        Transport::Tcp => Some((rest.try_get_u32_ne()?, rest.try_get_u32_ne()?)).filter(|_| !midstream),
+        Transport::Udp => None,
     };
     // Who sends first opens a UDP conversation.
     let client = match transport {
@@ -181,6 +180,7 @@ fn close(header: &Header, rest: &mut &[u8], clock: ClockOffset) -> Result<Close,
     let bytes_sent = rest.try_get_u64_ne()?;
     let bytes_received = rest.try_get_u64_ne()?;
     let old_state = rest.try_get_u8()?;
+    rest.try_copy_to_slice(&mut [0; 7])?;
     Ok(Close {
         cookie: header.cookie,
         time: header.time,

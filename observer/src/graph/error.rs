@@ -1,21 +1,12 @@
-use std::io;
 use std::path::PathBuf;
+
+use crate::manifest::ManifestError;
 
 /// Why declared graphs cannot be used. One line; names file, object and key, and the way out.
 #[derive(Debug, thiserror::Error)]
 pub enum GraphError {
-    #[error("graph {file}: {source}; give a file or a directory that this process may read", file = .file.display())]
-    Read { file: PathBuf, source: io::Error },
-    #[error("graph {directory}: no *.yaml, *.yml or *.json in it; put a ServiceGraph there", directory = .directory.display())]
-    EmptyDirectory { directory: PathBuf },
-    #[error("graph {file}: line {line}: not valid YAML: {message}; mend that line", file = .file.display())]
-    Syntax { file: PathBuf, line: u64, message: String },
-    #[error(
-        "graph {file}: {place} is no Kubernetes object: {key} is missing; a graph starts with \
-         `apiVersion: observer.dev/v1alpha1` and `kind: ServiceGraph`",
-        file = .file.display()
-    )]
-    NotKubernetes { file: PathBuf, place: String, key: &'static str },
+    #[error("graph {0}")]
+    Manifest(#[from] ManifestError),
     #[error("graph {path}: no ServiceGraph in it; add one, or leave --graph out", path = .path.display())]
     NoGraph { path: PathBuf },
     #[error("graph {file}: {object}: apiVersion is {found}, which is not known; write observer.dev/v1alpha1", file = .file.display())]

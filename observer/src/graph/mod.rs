@@ -12,7 +12,6 @@
 //! - Where several edges allow a flow, the weakest of what they ask for is asked for.
 
 mod compile;
-mod documents;
 mod error;
 mod evaluate;
 mod service_graph;

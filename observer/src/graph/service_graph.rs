@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use super::documents;
 use super::error::GraphError;
 use super::evaluate::{AuthenticationRequirement, EncryptionRequirement};
+use crate::manifest;
 
 const API_VERSION: &str = "observer.dev/v1alpha1";
 const KIND: &str = "ServiceGraph";
@@ -74,7 +74,7 @@ pub(super) struct HttpRule {
 /// Something cannot be read, is not what a ServiceGraph may say, or no graph is there.
 pub fn read(path: &Path) -> Result<Vec<ServiceGraph>, GraphError> {
     let mut graphs = Vec::new();
-    for document in documents::read(path)? {
+    for document in manifest::read(path)? {
         if document.kind == KIND {
             graphs.push(ServiceGraph::from_value(document.file, &document.api_version, document.value)?);
         }

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::documents::{self, DocumentError};
 use super::index::Index;
 use super::malformed::Malformed;
 use super::objects::{FieldError, Object};
+use crate::manifest::{self, ManifestError};
 use crate::model::Timestamp;
 
 /// The cluster's objects from files, for where there is no API server to ask.
@@ -19,7 +19,7 @@ pub struct Inventory {
 #[derive(Debug, thiserror::Error)]
 pub enum InventoryError {
     #[error("inventory {0}")]
-    Document(#[from] DocumentError),
+    Document(#[from] ManifestError),
     #[error("inventory {file}: {object}: {key}: {message}; write it as `kubectl get -o yaml` does", file = .file.display())]
     Field { file: PathBuf, object: String, key: String, message: String },
     #[error("inventory {file}: {malformed}", file = .file.display())]
@@ -39,7 +39,7 @@ impl Inventory {
     /// Something is there that cannot be read as Kubernetes objects, or nothing that tells who anybody is.
     pub fn read(path: &Path) -> Result<Self, InventoryError> {
         let mut inventory = Self::default();
-        for document in documents::read(path)? {
+        for document in manifest::read(path)? {
             let object = named(&document.kind, &document.value);
             match Object::from_value(&document.api_version, &document.kind, document.value) {
                 Ok(Some(object)) => inventory.objects.push((document.file, object)),

@@ -5,7 +5,6 @@ mod address_history;
 mod builders;
 mod cgroup;
 mod cgroup_tree;
-mod documents;
 mod index;
 mod intern;
 mod inventory;

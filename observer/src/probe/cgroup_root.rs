@@ -29,16 +29,17 @@ pub enum CgroupRootError {
 }
 
 impl CgroupRoot {
-    /// Finds the mount in `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+    /// Finds the mount in `/proc/self/mountinfo` (proc_pid_mountinfo(5)): one of the whole hierarchy if there is one.
     ///
     /// # Errors
     /// The file cannot be read, or names no cgroup2 mount.
     pub fn find() -> Result<Self, CgroupRootError> {
-        let path = PathBuf::from("/proc/self/mountinfo");
+        let path = PathBuf::from(MOUNTS);
         let mounts = fs::read_to_string(&path)
             .map_err(|source| CgroupRootError::Unreadable { path: path.clone(), source })?;
-        let root = cgroup2_mount(&mounts).ok_or(CgroupRootError::NotMounted(path))?;
-        Self::at(&root)
+        let roots: Vec<_> = cgroup2_mounts(&mounts).map(|mount| Self::at(&mount)).collect();
+        let best = roots.iter().position(|root| root.as_ref().is_ok_and(|root| root.whole)).unwrap_or(0);
+        roots.into_iter().nth(best).ok_or(CgroupRootError::NotMounted(path))?
     }
 
     /// # Errors
@@ -59,17 +60,36 @@ impl CgroupRoot {
     }
 }
 
-fn cgroup2_mount(mountinfo: &str) -> Option<PathBuf> {
-    mountinfo.lines().find_map(|line| {
-        let (mount, filesystem) = line.split_once(" - ")?;
-        if filesystem.split(' ').next() != Some("cgroup2") {
-            return None;
-        }
-        let mut fields = mount.split(' ');
-        let root = fields.nth(3)?;
-        let mount_point = fields.next()?;
-        (root == "/").then(|| PathBuf::from(unescape(mount_point)))
-    })
+/// Where this process stands in the hierarchy, as a path below its mount (cgroups(7)).
+pub(super) fn own_cgroup() -> Option<PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let mounts = fs::read_to_string(MOUNTS).ok()?;
+    Some(cgroup2_mounts(&mounts).next()?.join(own))
+}
+
+const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// Mounts of the hierarchy from our namespace's root on, then those that reach above it: a container whose cgroup
+/// namespace is private sees the host's mount so (cgroup_namespaces(7)).
+fn cgroup2_mounts(mountinfo: &str) -> impl Iterator<Item = PathBuf> {
+    let mounts = move |wanted: fn(&str) -> bool| {
+        mountinfo.lines().filter_map(move |line| {
+            let (mount, filesystem) = line.split_once(" - ")?;
+            if filesystem.split(' ').next() != Some("cgroup2") {
+                return None;
+            }
+            let mut fields = mount.split(' ');
+            let root = fields.nth(3)?;
+            let mount_point = fields.next()?;
+            wanted(root).then(|| PathBuf::from(unescape(mount_point)))
+        })
+    };
+    mounts(|root| root == "/").chain(mounts(|root| root != "/" && root.split('/').all(is_upward)))
+}
+
+fn is_upward(component: &str) -> bool {
+    matches!(component, "" | "..")
 }
 
 /// mountinfo writes space, tab, newline and backslash as three octal digits.
@@ -89,21 +109,34 @@ mod tests {
 27 25 0:25 / /sys/fs/cgroup/systemd rw,nosuid shared:11 - cgroup cgroup rw,name=systemd
 ";
 
+    fn mounts(mountinfo: &str) -> Vec<PathBuf> {
+        cgroup2_mounts(mountinfo).collect()
+    }
+
     #[test]
     fn finds_the_v2_hierarchy_of_a_hybrid_host() {
-        assert_eq!(cgroup2_mount(HYBRID), Some(PathBuf::from("/sys/fs/cgroup/unified")));
+        assert_eq!(mounts(HYBRID), [PathBuf::from("/sys/fs/cgroup/unified")]);
+    }
+
+    #[test]
+    fn finds_the_hosts_hierarchy_from_a_private_cgroup_namespace() {
+        let text = "\
+41 40 0:24 /../../.. /host/cgroup ro - cgroup2 cgroup2 rw
+42 40 0:24 / /sys/fs/cgroup ro - cgroup2 cgroup2 rw
+";
+        assert_eq!(mounts(text), [PathBuf::from("/sys/fs/cgroup"), PathBuf::from("/host/cgroup")]);
     }
 
     #[test]
     fn does_not_take_a_bind_mount_of_a_subtree_for_the_root() {
         let line = "31 25 0:24 /kubepods.slice /mnt rw - cgroup2 cgroup2 rw\n";
-        assert_eq!(cgroup2_mount(line), None);
+        assert!(mounts(line).is_empty());
     }
 
     #[test]
     fn reads_a_mount_point_with_a_space() {
         let line = "31 25 0:24 / /mnt/a\\040b rw - cgroup2 cgroup2 rw\n";
-        assert_eq!(cgroup2_mount(line), Some(PathBuf::from("/mnt/a b")));
+        assert_eq!(mounts(line), [PathBuf::from("/mnt/a b")]);
     }
 
     #[test]

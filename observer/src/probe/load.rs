@@ -1,11 +1,14 @@
 //! Loading and attaching. By link only: the kernel detaches everything when this process ends, however it ends.
 
+use std::error::Error;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
-use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, SockOps};
-use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+use aya::programs::{CgroupAttachMode, Program, ProgramError};
+use aya::sys::SyscallError;
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use observer_common::{Counter, Settings, UdpConversation, UdpKey};
@@ -13,6 +16,7 @@ use thiserror::Error;
 
 use super::CgroupRoot;
 use super::control::ControlTable;
+use super::features::{HOOKS, Hook};
 use crate::decode::{self, ClockOffset, DecodeError};
 use crate::model::{Cookie, Direction, Event, UdpClose};
 
@@ -37,25 +41,30 @@ impl Default for Options {
     }
 }
 
+/// Each is one line; the verifier's whole log is logged at debug.
 #[derive(Debug, Error)]
 pub enum ProbeError {
     #[error(
-        "cannot load the kernel programs: {0}; run as root (or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN) on Linux 5.10 or later; `observer doctor` says what is missing"
+        "cannot create the kernel programs' maps: {0}; run as root (or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN) on Linux 5.10 or later; `observer doctor` says what is missing"
     )]
-    Load(#[from] EbpfError),
-    #[error("the kernel refuses the program {name}: {source}; `observer doctor` says what is missing")]
-    Program { name: &'static str, source: ProgramError },
+    Load(String),
     #[error(
-        "cannot attach {name} to {path}: {source}; somebody else holds an exclusive attachment there (`bpftool cgroup tree` shows it), or this process lacks CAP_NET_ADMIN"
+        "the kernel refuses the program {name}: {cause}; run as root (or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN) on Linux 5.10 or later; `observer doctor` says what is missing"
     )]
-    Attach { name: &'static str, path: PathBuf, source: ProgramError },
-    #[error("cannot open {path}: {source}; check --cgroup-root and run as root")]
-    Cgroup { path: PathBuf, source: io::Error },
-    #[error("the map {name} is not usable: {source}")]
-    Map { name: &'static str, source: MapError },
-    #[error("the map {0} is missing from the kernel programs: the binary is damaged, build it again")]
+    Program { name: &'static str, cause: String },
+    #[error(
+        "cannot attach {name} to {path}: {cause}; either this process lacks CAP_NET_ADMIN, or another program holds an exclusive attachment there or above (`bpftool cgroup tree` names it): detach that one, or attach it with BPF_F_ALLOW_MULTI"
+    )]
+    NotPermitted { name: &'static str, path: PathBuf, cause: String },
+    #[error("cannot attach {name} to {path}: {cause}; `observer doctor` says what is missing")]
+    Attach { name: &'static str, path: PathBuf, cause: String },
+    #[error("cannot open {path}: {cause}; check --cgroup-root and run as root")]
+    Cgroup { path: PathBuf, cause: io::Error },
+    #[error("the map {name} is not usable: {cause}; `observer doctor` says what is missing")]
+    Map { name: &'static str, cause: String },
+    #[error("the map or program {0} is missing from the binary: it is damaged, build it again")]
     Missing(&'static str),
-    #[error("cannot map the control table: {0}")]
+    #[error("cannot map the control table: {0}; `observer doctor` says what is missing")]
     Control(io::Error),
 }
 
@@ -99,38 +108,22 @@ impl Probe {
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("EVENTS", options.ring_bytes)
             .map_max_entries("CONVERSATIONS", options.conversations)
-            .load(OBJECT)?;
-        let cgroup = root.open().map_err(|source| ProbeError::Cgroup { path: root.path.clone(), source })?;
-        let attach = |name, source| ProbeError::Attach { name, path: root.path.clone(), source };
+            .load(OBJECT)
+            .map_err(|error| ProbeError::Load(one_line(&error)))?;
+        let cgroup = root.open().map_err(|cause| ProbeError::Cgroup { path: root.path.clone(), cause })?;
 
-        // Packets first: a connection that opens in between is then one we saw from its start.
         let mut hooks = Hooks::new();
-        for (name, direction) in [
-            ("observer_ingress", CgroupSkbAttachType::Ingress),
-            ("observer_egress", CgroupSkbAttachType::Egress),
-        ] {
-            let program: &mut CgroupSkb = program(&mut ebpf, name)?;
-            let attached =
-                program.load().map_err(|source| ProbeError::Program { name, source }).and_then(|()| {
-                    // `Single` says: no legacy flags. Links are always multi.
-                    program
-                        .attach(&cgroup, direction, CgroupAttachMode::Single)
-                        .map_err(|source| attach(name, source))
-                });
-            let hook = name.trim_start_matches("observer_");
-            match attached {
-                Ok(_) => hooks.push((hook, HookState::Attached)),
-                Err(error) => {
-                    tracing::warn!(hook, error = error_chain(&error), "payload will not be seen");
-                    hooks.push((hook, HookState::Missing(error_chain(&error))));
-                }
+        for hook in &HOOKS {
+            let Err(error) = attach(&mut ebpf, hook, &cgroup, root) else {
+                hooks.push((hook.name, HookState::Attached));
+                continue;
+            };
+            if hook.feature.essential {
+                return Err(error);
             }
+            tracing::warn!(hook = hook.name, %error, cost = hook.feature.cost, "degraded");
+            hooks.push((hook.name, HookState::Missing(error.to_string())));
         }
-        let name = "observer_sock_ops";
-        let program: &mut SockOps = program(&mut ebpf, name)?;
-        program.load().map_err(|source| ProbeError::Program { name, source })?;
-        program.attach(&cgroup, CgroupAttachMode::Single).map_err(|source| attach(name, source))?;
-        hooks.push(("sock_ops", HookState::Attached));
 
         let logger = options.diagnostics.then(|| EbpfLogger::init(&mut ebpf).ok()).flatten();
         let control_map = take(&mut ebpf, "CONTROLS")?;
@@ -138,7 +131,7 @@ impl Probe {
             return Err(ProbeError::Missing("CONTROLS"));
         };
         let control = ControlTable::map(control_map.fd()).map_err(ProbeError::Control)?;
-        let map_error = |name| move |source| ProbeError::Map { name, source };
+        let map_error = |name| move |error: MapError| ProbeError::Map { name, cause: one_line(&error) };
         Ok(Self {
             ring: RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(map_error("EVENTS"))?,
             counters: PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(map_error("COUNTERS"))?,
@@ -221,16 +214,60 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, ProbeErro
     ebpf.take_map(name).ok_or(ProbeError::Missing(name))
 }
 
-fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, ProbeError>
-where
-    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
-{
+fn attach(ebpf: &mut Ebpf, hook: &Hook, cgroup: &File, root: &CgroupRoot) -> Result<(), ProbeError> {
+    let name = hook.program;
     let program = ebpf.program_mut(name).ok_or(ProbeError::Missing(name))?;
-    program.try_into().map_err(|source| ProbeError::Program { name, source })
+    // `Single` says: no legacy flags. Links are always multi.
+    let mode = CgroupAttachMode::Single;
+    let loaded = match program {
+        Program::SockOps(program) => program.load(),
+        Program::CgroupSkb(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    loaded.map_err(|error| ProbeError::Program { name, cause: refusal(name, &error) })?;
+    let attached = match program {
+        Program::SockOps(program) => program.attach(cgroup, mode).map(drop),
+        Program::CgroupSkb(program) => {
+            let direction = *program.expected_attach_type();
+            direction
+                .ok_or(ProgramError::UnexpectedProgramType)
+                .and_then(|direction| program.attach(cgroup, direction, mode))
+                .map(drop)
+        }
+        _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    attached.map_err(|error| {
+        let (path, cause) = (root.path.clone(), one_line(&error));
+        match &error {
+            ProgramError::SyscallError(SyscallError { io_error, .. })
+                if io_error.raw_os_error() == Some(libc::EPERM) =>
+            {
+                ProbeError::NotPermitted { name, path, cause }
+            }
+            _ => ProbeError::Attach { name, path, cause },
+        }
+    })
 }
 
-/// One line: aya keeps the cause apart from the message.
-fn error_chain(error: &dyn std::error::Error) -> String {
+/// The verifier gives its reason last, but for its statistics; what comes before is a trace of thousands of lines.
+fn refusal(name: &str, error: &ProgramError) -> String {
+    let ProgramError::LoadError { io_error, verifier_log } = error else { return one_line(error) };
+    let log = verifier_log.to_string();
+    tracing::debug!(program = name, log, "refused by the verifier");
+    shorten(&match verifier_reason(&log) {
+        Some(reason) => format!("{io_error}: {reason}"),
+        None => io_error.to_string(),
+    })
+}
+
+fn verifier_reason(log: &str) -> Option<&str> {
+    const STATISTICS: [&str; 3] = ["processed ", "stack depth ", "verification time "];
+    let is_reason = |line: &&str| !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start));
+    log.lines().map(str::trim).rev().find(is_reason)
+}
+
+/// The message with its causes, which aya keeps apart.
+pub(super) fn one_line(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -240,12 +277,48 @@ fn error_chain(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    text // .lines().next().unwrap_or_default().to_owned()
+    shorten(&text)
+}
+
+/// What fits on a screen's line or two.
+fn shorten(text: &str) -> String {
+    const LONGEST: usize = 300;
+    text.lines().next().unwrap_or_default().chars().take(LONGEST).collect()
 }
 
 /// Before 5.11 map memory counts against RLIMIT_MEMLOCK. Failure shows when the maps are created.
 fn raise_memlock_limit() {
     if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
         tracing::debug!(%error, "RLIMIT_MEMLOCK stays as it is");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_program_is_explained_by_the_verifiers_reason_alone() {
+        // The end of what Linux 6.18 says to a process without CAP_PERFMON.
+        let log = "\
+2059: (0f) r5 += r4
+R5 tried to add from different maps, paths or scalars, pointer arithmetic with it prohibited for !root
+verification time 533 usec
+stack depth 200+0
+processed 122 insns (limit 1000000) max_states_per_insn 1 total_states 11 peak_states 11 mark_read 0
+";
+        assert_eq!(
+            verifier_reason(log),
+            Some(
+                "R5 tried to add from different maps, paths or scalars, pointer arithmetic with it prohibited for !root"
+            )
+        );
+        assert_eq!(verifier_reason("\n"), None);
+    }
+
+    #[test]
+    fn an_error_is_one_line_of_at_most_300_characters() {
+        let error = io::Error::other(format!("{}\nmore", "x".repeat(400)));
+        assert_eq!(one_line(&error), "x".repeat(300));
     }
 }

@@ -4,10 +4,13 @@ mod canary;
 mod cgroup_root;
 #[expect(unsafe_code, reason = "the control table is memory shared with the kernel")]
 mod control;
+mod examine;
 mod features;
 mod load;
 
-pub use canary::Canary;
+pub use canary::{CANARY_COMMAND, Canary, CanaryError, canary_main};
 pub use cgroup_root::{CgroupRoot, CgroupRootError};
-pub use features::{Feature, FeatureState, features};
+pub use control::ControlTable;
+pub use examine::examine;
+pub use features::{Check, Feature, FeatureState, verdict};
 pub use load::{HookState, Hooks, Options, Probe, ProbeError};

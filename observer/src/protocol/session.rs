@@ -45,10 +45,16 @@ enum State {
     Sniffing(Buffer),
     Http1(Box<Http1>),
     Tls(Box<Tls>),
-    /// It was there before us; an HTTP/1 request at a turn can still be recognised.
-    Midstream,
+    /// Its first bytes were not seen; an HTTP/1 request at a turn can still be recognised.
+    Midstream {
+        turns_left: u8,
+    },
     Done,
 }
+
+/// Turns of a client in which a request may be looked for, where the first bytes were not seen: enough to get out of
+/// a body, not so many that a connection that never was HTTP/1 is captured for good.
+const MIDSTREAM_TURNS: u8 = 16;
 
 /// See the module.
 pub struct Session {
@@ -64,8 +70,7 @@ impl Default for Session {
 impl Session {
     /// The connection talked before it was seen.
     pub fn attach_midstream(&mut self, witness: &mut impl Witness) {
-        self.state = State::Midstream;
-        witness.classified(Protocol::Unknown, &unknown("attached-mid-stream"));
+        self.lose_start("attached-mid-stream", witness);
     }
 
     /// Takes the next piece of what the client (or the server) said.
@@ -84,12 +89,16 @@ impl Session {
                     self.state = State::Done;
                 }
             }
-            State::Midstream => {
+            State::Midstream { turns_left } => {
                 if let Piece::Bytes { bytes, turn: true } = piece
                     && client
-                    && sniff(bytes) == Sniffed::Http1
                 {
-                    self.become_http1(bytes, settings, witness);
+                    *turns_left -= 1;
+                    if sniff(bytes) == Sniffed::Http1 {
+                        self.become_http1(bytes, settings, witness);
+                    } else if *turns_left == 0 {
+                        self.state = State::Done;
+                    }
                 }
             }
             State::Done => {}
@@ -105,7 +114,7 @@ impl Session {
             State::Sniffing(_) => witness.classified(Protocol::Opaque, &unknown("too-few-bytes")),
             State::Http1(http1) => http1.finish(witness),
             State::Tls(tls) => tls.finish(witness),
-            State::Midstream | State::Done => {}
+            State::Midstream { .. } | State::Done => {}
         }
         self.state = State::Done;
     }
@@ -115,7 +124,7 @@ impl Session {
         match &self.state {
             State::Done => Interest::Nothing,
             State::Http1(http1) => http1.interest(),
-            State::Sniffing(_) | State::Tls(_) | State::Midstream => Interest::More,
+            State::Sniffing(_) | State::Tls(_) | State::Midstream { .. } => Interest::More,
         }
     }
 
@@ -123,14 +132,14 @@ impl Session {
         let State::Sniffing(buffer) = &mut self.state else { return };
         let Piece::Bytes { bytes, .. } = piece else {
             witness.truncated();
-            return self.give_up(Protocol::Unknown, "first-bytes-lost", witness);
+            return self.lose_start("first-bytes-lost", witness);
         };
         if !client {
             // Protocols in which the server speaks first are none of those that are read here.
             return self.give_up(Protocol::Opaque, "opaque-protocol", witness);
         }
         buffer.extend(bytes);
-        match sniff(buffer.bytes()) {
+        match sniff(&buffer.bytes()[..buffer.len().min(settings.head_limit)]) {
             Sniffed::Incomplete if buffer.len() < settings.head_limit => {}
             Sniffed::Incomplete | Sniffed::Opaque => {
                 self.give_up(Protocol::Opaque, "opaque-protocol", witness)
@@ -156,6 +165,11 @@ impl Session {
         let mut http1 = Box::new(Http1::default());
         http1.push(true, Piece::Bytes { bytes: first, turn: true }, settings, witness);
         self.state = if http1.is_over() { State::Done } else { State::Http1(http1) };
+    }
+
+    fn lose_start(&mut self, reason: &'static str, witness: &mut impl Witness) {
+        self.state = State::Midstream { turns_left: MIDSTREAM_TURNS };
+        witness.classified(Protocol::Unknown, &unknown(reason));
     }
 
     fn give_up(&mut self, protocol: Protocol, reason: &'static str, witness: &mut impl Witness) {

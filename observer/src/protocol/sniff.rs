@@ -17,6 +17,8 @@ pub enum Sniffed {
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Longer than any registered method; IANA's longest has 17 characters.
 const LONGEST_METHOD: usize = 32;
+/// CR and LF before a request line: two empty lines.
+const MOST_LINE_ENDS: usize = 4;
 
 /// Looks at the first bytes that the client sent.
 #[must_use]
@@ -62,9 +64,12 @@ fn tls(bytes: &[u8]) -> Option<Sniffed> {
 #[must_use]
 pub fn http1_request_line(bytes: &[u8]) -> Sniffed {
     let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+    if start > MOST_LINE_ENDS {
+        return Sniffed::Opaque;
+    }
     let line = &bytes[start..];
     let Some(space) = line.iter().position(|&byte| byte == b' ') else {
-        let maybe = start <= 4 && line.len() <= LONGEST_METHOD && line.iter().all(|&byte| is_token(byte));
+        let maybe = line.len() <= LONGEST_METHOD && line.iter().all(|&byte| is_token(byte));
         return if maybe { Sniffed::Incomplete } else { Sniffed::Opaque };
     };
     let method = &line[..space];

@@ -22,8 +22,13 @@ const LARGEST_RECORD: usize = (1 << 14) + 256;
 const MAX_SNI: usize = 255;
 const MAX_ALPN: usize = 16;
 
+const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
+/// The alert level of RFC 5246 section 7.2: the sender goes on.
+const WARNING: u8 = 1;
+/// Except after this one.
+const CLOSE_NOTIFY: u8 = 0;
 /// RFC 8446 section 4.1.3: a ServerHello with this random is a HelloRetryRequest.
 const RETRY_RANDOM: [u8; 32] = [
     0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2,
@@ -33,7 +38,11 @@ const RETRY_RANDOM: [u8; 32] = [
 /// One direction: records, and the handshake bytes in them.
 #[derive(Default)]
 struct Half {
+    /// From the start of a record, or from inside the handshake record that `left` tells of.
     records: Buffer,
+    /// Bytes of a handshake record that are not in `handshake` yet. A record need not be whole: some servers put
+    /// their whole flight into one, of which only the start was captured.
+    left: usize,
     handshake: Buffer,
 }
 
@@ -155,9 +164,15 @@ impl Half {
         self.handshake.clear();
     }
 
-    /// Takes whole records apart and looks for a whole handshake message.
+    /// Takes records apart and looks for a whole handshake message.
     fn next(&mut self) -> Message {
         loop {
+            if self.left > 0 {
+                let here = self.left.min(self.records.len());
+                self.handshake.extend(&self.records.bytes()[..here]);
+                self.records.consume(here);
+                self.left -= here;
+            }
             if let [_, high, middle, low, ..] = self.handshake.bytes() {
                 let length = 4 + u32::from_be_bytes([0, *high, *middle, *low]) as usize;
                 if length > MAX_HELLO {
@@ -171,17 +186,26 @@ impl Half {
                 return Message::Incomplete;
             };
             let length = usize::from(u16::from_be_bytes([*high, *low]));
-            match *content {
-                _ if *major != 3 || length > LARGEST_RECORD => return Message::Broken("malformed-tls"),
-                ALERT => return Message::Alert,
-                HANDSHAKE => {}
+            if *major != 3 || length > LARGEST_RECORD {
+                return Message::Broken("malformed-tls");
+            }
+            match (*content, rest) {
+                (HANDSHAKE, _) => {
+                    self.left = length;
+                    self.records.consume(5);
+                }
+                (ALERT, [level, description, ..]) if length == 2 => {
+                    if *level != WARNING || *description == CLOSE_NOTIFY {
+                        return Message::Alert;
+                    }
+                    self.records.consume(5 + length);
+                }
+                // Servers send one after a HelloRetryRequest (RFC 8446 appendix D.4); it means nothing.
+                (CHANGE_CIPHER_SPEC, [_, ..]) if length == 1 => self.records.consume(5 + length),
+                (ALERT, _) if length == 2 => return Message::Incomplete,
+                (CHANGE_CIPHER_SPEC, _) if length == 1 => return Message::Incomplete,
                 _ => return Message::Broken("malformed-tls"),
             }
-            if rest.len() < length {
-                return Message::Incomplete;
-            }
-            self.handshake.extend(&rest[..length]);
-            self.records.consume(5 + length);
         }
     }
 }
@@ -198,16 +222,21 @@ fn client_hello(message: &[u8]) -> Option<Encryption> {
         match extension {
             TlsExtension::SNI(names) => {
                 let name = names.first().map(|(_, name)| *name).filter(|name| name.len() <= MAX_SNI);
-                offer.sni = name.and_then(|name| std::str::from_utf8(name).ok()).map(Arc::from);
+                offer.sni = name.and_then(printable).map(Arc::from);
             }
             TlsExtension::ALPN(protocols) => {
-                let readable = protocols.iter().filter_map(|protocol| std::str::from_utf8(protocol).ok());
+                let readable = protocols.iter().filter_map(|protocol| printable(protocol));
                 offer.alpn = readable.take(MAX_ALPN).map(Arc::from).collect();
             }
             _ => {}
         }
     }
     Some(offer)
+}
+
+/// Names go to terminals: anything but visible ASCII is none.
+fn printable(name: &[u8]) -> Option<&str> {
+    std::str::from_utf8(name).ok().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 enum ServerHello {

@@ -7,6 +7,7 @@ mod pipeline;
 mod provenance;
 mod record;
 mod session;
+mod world;
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use crate::sink::{self, BoundSocket, BuildInfo, FlowLog, Metrics, Sinks, StoreLi
 use crate::token::{Issuer, KeySet, Verifier};
 use crate::verdict::{self, Exemptions};
 use ends::Resolver;
-use observe::Observation;
+use observe::{Observation, SelfTest};
 use pipeline::Pipeline;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -89,23 +90,16 @@ pub fn run(settings: &RunSettings) -> Result<()> {
         verifier,
         sinks.clone(),
     );
-    let canary = match Canary::fly(&root) {
-        Ok(canary) => Some((canary, blocker)),
+    let self_test = match Canary::fly(&root) {
+        Ok(canary) => Some(SelfTest { canary, blocker: Some(blocker), failed: false }),
         Err(error) => {
-            tracing::warn!(%error, "self-test skipped");
+            tracing::warn!("{error}");
             metrics.probe_info("self_test", "skipped");
-            drop(blocker);
             None
         }
     };
-    let observation = Observation {
-        probe,
-        pipeline,
-        metrics: metrics.clone(),
-        heartbeat: heartbeat.clone(),
-        canary,
-        blind: None,
-    };
+    let observation =
+        Observation { probe, pipeline, metrics: metrics.clone(), heartbeat: heartbeat.clone(), self_test };
     let stop = Arc::new(AtomicBool::new(false));
     let observing = {
         let stop = stop.clone();

@@ -32,10 +32,15 @@ pub struct Observation {
     pub pipeline: Pipeline,
     pub metrics: Arc<Metrics>,
     pub heartbeat: Heartbeat,
-    /// With what keeps the daemon from being ready until the canary was seen.
-    pub canary: Option<(Canary, Blocker)>,
-    /// Never ready: whoever waits for readiness must not take silence for peace.
-    pub blind: Option<Blocker>,
+    pub self_test: Option<SelfTest>,
+}
+
+/// The canary, and what keeps the daemon from being ready until it was seen: whoever waits for readiness must not
+/// take silence for peace.
+pub struct SelfTest {
+    pub canary: Canary,
+    pub blocker: Option<Blocker>,
+    pub failed: bool,
 }
 
 impl Observation {
@@ -64,7 +69,7 @@ impl Observation {
                 swept = now;
                 self.pipeline.sweep(clock::now());
             }
-            if self.canary.is_some() && now - start >= CANARY_WAIT {
+            if now - start >= CANARY_WAIT {
                 self.miss_canary();
             }
             if stopping {
@@ -79,9 +84,9 @@ impl Observation {
     }
 
     fn drain(&mut self, clock: crate::decode::ClockOffset) -> usize {
-        let Self { probe, pipeline, metrics, canary, .. } = self;
+        let Self { probe, pipeline, metrics, self_test, .. } = self;
         let drained = probe.drain(BATCH, clock, |event: Result<Event<'_>, DecodeError>, _| match event {
-            Ok(event) if canary.as_mut().is_some_and(|(canary, _)| canary.claims(&event)) => {}
+            Ok(event) if self_test.as_mut().is_some_and(|test| test.canary.claims(&event)) => {}
             Ok(event) => pipeline.event(event),
             Err(error) => {
                 tracing::debug!(%error, "undecodable record");
@@ -89,9 +94,12 @@ impl Observation {
                 pipeline.lost_evidence();
             }
         });
-        if canary.as_ref().is_some_and(|(canary, _)| canary.seen()) {
+        if let Some(test) = self_test
+            && test.canary.seen()
+            && test.blocker.take().is_some()
+        {
             tracing::info!("self-test passed: the canary's connection was seen");
-            *canary = None;
+            metrics.probe_info("self_test", "passed");
         }
         self.tell_kernel();
         drained
@@ -124,19 +132,26 @@ impl Observation {
         for close in self.probe.reap_conversations(clock, |seen| now.since(seen.last) > UDP_IDLE) {
             self.pipeline.event(Event::UdpClose(close));
         }
-        self.metrics.lost_total("conntrack", self.pipeline.refused_flows());
+        let refused = self.pipeline.refused_flows();
+        self.metrics.lost_total("conntrack", refused);
+        if refused > 0 {
+            self.pipeline.lost_evidence();
+        }
+        self.metrics.lost_total("token", self.pipeline.forgotten_sightings());
         self.metrics.open_flows(self.pipeline.open_flows());
     }
 
     /// Blind without an error is the worst that can happen: say it.
     fn miss_canary(&mut self) {
-        if let Some((_, blocker)) = self.canary.take() {
-            tracing::error!(
-                "self-test failed: a connection made for it was not seen; this process may be in a cgroup namespace \
-                 of its own: mount the host's cgroup hierarchy and name it with --cgroup-root"
-            );
-            self.metrics.probe_info("self_test", "failed");
-            self.blind = Some(blocker);
+        let Some(test) = &mut self.self_test else { return };
+        if test.failed || test.blocker.is_none() {
+            return;
         }
+        test.failed = true;
+        self.metrics.probe_info("self_test", "failed");
+        tracing::error!(
+            "self-test failed: a connection made for it was not seen; this process may be in a cgroup namespace of \
+             its own: mount the host's cgroup hierarchy and name it with --cgroup-root"
+        );
     }
 }

@@ -6,8 +6,8 @@ use super::ends::Ends;
 use super::session::{Facts, Session};
 use crate::conntrack::{Flow, Role};
 use crate::model::{
-    CloseReason, EdgeEnd, Encryption, Endpoint, FlowRecord, Identity, Kind, Party, Protocol, Reporter,
-    Timestamp,
+    Authentication, CloseReason, EdgeEnd, Encryption, Endpoint, FlowRecord, Identity, Kind, Party, Protocol,
+    Reporter, Timestamp,
 };
 
 /// The record of `flow` as it stands at `time`; `last` if it ended.
@@ -34,7 +34,7 @@ pub fn record(flow: &Flow<Session>, facts: &Facts, ends: &Ends, node: &Arc<str>,
         client: party(&ends.client, ends.client_address, None),
         server: party(&ends.server, ends.server_address, ends.service.clone()),
         encryption: Encryption { link: ends.link, ..facts.encryption.clone() },
-        authentication: facts.authentication.clone(),
+        authentication: facts.authentication.clone().or_else(|| hidden(facts)),
         requests: (speaks_http || facts.requests.total > 0).then_some(facts.requests),
         last_request: facts.last_request.clone(),
         declaration: facts.declaration.clone().unwrap_or_default(),
@@ -45,6 +45,15 @@ pub fn record(flow: &Flow<Session>, facts: &Facts, ends: &Ends, node: &Arc<str>,
         duration_ms: duration_ms(flow.opened, time),
         close,
         last,
+    }
+}
+
+/// Requests may have been made where they cannot be read: that is said, not passed over.
+fn hidden(facts: &Facts) -> Option<Authentication> {
+    match facts.protocol {
+        Protocol::Tls => Some(Authentication::unknown("encrypted")),
+        Protocol::Http2 => Some(Authentication::unknown("http2-not-read")),
+        _ => None,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::model::{
 };
 
 /// Stages outside the kernel that can lose something; there from the start, so that their zero is seen.
-pub const USERSPACE_STAGES: [&str; 5] = ["decode", "conntrack", "flow_log", "api", "store"];
+pub const USERSPACE_STAGES: [&str; 6] = ["decode", "conntrack", "token", "flow_log", "api", "store"];
 
 /// How many different (kind, reason) pairs `exempted_total` may have before reasons become `_overflow`.
 const MAX_EXEMPTED: usize = 512;

@@ -94,8 +94,19 @@ impl Exemption {
     }
 }
 
-/// `/healthz` covers itself and `/healthz/live`, not `/healthzoo`.
+/// `/healthz` covers itself and `/healthz/live`, not `/healthzoo`, and not `/healthz/../admin`: what a server makes
+/// of dot segments is its own business, so nothing is exempt that has any.
 fn is_below(path: &str, prefix: &str) -> bool {
+    if path.split('/').any(is_dot_segment) {
+        return false;
+    }
     path.strip_prefix(prefix.trim_end_matches('/'))
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// `.` or `..`, also where its dots are percent-encoded (RFC 3986 sections 3.3 and 6.2.2.2), with parameters or after
+/// an encoded slash or a backslash, which some servers take for a separator.
+fn is_dot_segment(segment: &str) -> bool {
+    let plain = segment.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
+    plain.split(['/', '\\']).any(|part| matches!(part.split(';').next(), Some("." | "..")))
 }

@@ -6,9 +6,8 @@ pub fn hop(client: &Identity, server: &Identity, port: u16) -> Hop {
     match (client, server) {
         (Identity::Pod(client), Identity::Pod(server)) if client.uid == server.uid => Hop::IntraPod,
         (Identity::Node(_), Identity::Pod(pod)) if pod.probe_ports.contains(&port) => Hop::KubeletProbe,
-        (Identity::Node(_), _) | (Identity::Pod(_) | Identity::ServiceAccount { .. }, Identity::Node(_)) => {
-            Hop::NodeLocal
-        }
+        (Identity::Node(_), Identity::Pod(_) | Identity::ServiceAccount { .. } | Identity::Node(_))
+        | (Identity::Pod(_) | Identity::ServiceAccount { .. }, Identity::Node(_)) => Hop::NodeLocal,
         (
             Identity::Pod(_) | Identity::ServiceAccount { .. },
             Identity::Pod(_) | Identity::ServiceAccount { .. },

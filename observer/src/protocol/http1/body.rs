@@ -8,8 +8,6 @@ pub enum Body {
     None,
     Sized(u64),
     Chunked(Chunks),
-    /// Until the connection closes; responses only.
-    UntilClose,
 }
 
 /// Contradictions that RFC 9112 section 6.3 tells a recipient to treat as an error.
@@ -42,7 +40,7 @@ impl Body {
             Some(coding) => {
                 let last = coding.rsplit(|&byte| byte == b',').next().unwrap_or_default().trim_ascii();
                 if last.eq_ignore_ascii_case(b"chunked") {
-                    Ok(Some(Self::Chunked(Chunks::Size(0))))
+                    Ok(Some(Self::Chunked(Chunks::Size(None))))
                 } else {
                     Err(Contradiction)
                 }
@@ -62,8 +60,8 @@ fn number(digits: &[u8]) -> Option<u64> {
 /// Where in a chunked body (RFC 9112 section 7.1) the next byte lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chunks {
-    /// In the digits of a chunk size; the value so far.
-    Size(u64),
+    /// In the digits of a chunk size; the value so far, `None` before the first.
+    Size(Option<u64>),
     /// In a chunk extension, or between size and line end.
     Extension(u64),
     Data(u64),
@@ -89,20 +87,21 @@ impl Chunks {
             }
             let byte = bytes[at];
             *self = match *self {
-                Self::Size(value) => match byte {
-                    b'\n' => Self::after_size(value),
-                    b'\r' => Self::Size(value),
-                    b';' | b' ' | b'\t' => Self::Extension(value),
-                    _ => {
-                        let digit = char::from(byte).to_digit(16)?;
-                        Self::Size(value.checked_mul(16)?.checked_add(u64::from(digit))?)
+                Self::Size(Some(value)) if matches!(byte, b'\r' | b'\n' | b';' | b' ' | b'\t') => {
+                    match byte {
+                        b'\n' => Self::after_size(value),
+                        _ => Self::Extension(value),
                     }
-                },
+                }
+                Self::Size(value) => {
+                    let digit = char::from(byte).to_digit(16)?;
+                    Self::Size(Some(value.unwrap_or(0).checked_mul(16)?.checked_add(u64::from(digit))?))
+                }
                 Self::Extension(value) if byte == b'\n' => Self::after_size(value),
                 Self::Extension(value) => Self::Extension(value),
                 Self::DataEnd => match byte {
                     b'\r' => Self::DataEnd,
-                    b'\n' => Self::Size(0),
+                    b'\n' => Self::Size(None),
                     _ => return None,
                 },
                 Self::Trailer { line } => match byte {

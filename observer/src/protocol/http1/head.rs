@@ -30,6 +30,16 @@ pub struct ResponseHead {
     pub body: Option<Body>,
 }
 
+/// What of a head's bytes so far is worth a try: whole lines, so that the verdict is the same however the bytes were
+/// cut; everything where the limit is reached.
+pub fn lines(bytes: &[u8], limit: usize) -> &[u8] {
+    if bytes.len() >= limit {
+        return &bytes[..limit];
+    }
+    let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+    &bytes[..end]
+}
+
 fn version(minor: Option<u8>) -> Protocol {
     if minor == Some(0) { Protocol::Http10 } else { Protocol::Http11 }
 }

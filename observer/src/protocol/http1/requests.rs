@@ -11,6 +11,8 @@ use crate::model::Protocol;
 
 /// Bodies beyond this are worth telling the kernel to leave out.
 const WORTH_SKIPPING: u64 = 32 * 1024;
+/// As far ahead as the kernel can be told: sequence numbers compare within half their range.
+const FARTHEST: u64 = 1 << 30;
 
 /// Where the next byte lies.
 enum State {
@@ -20,8 +22,8 @@ enum State {
     Chunked(Chunks),
     /// It is not known: until a request line at a turn.
     Lost,
-    /// A malformed head: nothing after it can be trusted.
-    Broken,
+    /// At a turn after being lost: perhaps in a request line, whose start is in the buffer.
+    Searching(Buffer),
 }
 
 pub struct Requests {
@@ -47,7 +49,12 @@ impl Requests {
     ) {
         match piece {
             Piece::Gap { len } => self.gap(len, witness, found),
-            Piece::Bytes { bytes, turn } => self.bytes(bytes, turn, settings, witness, found),
+            Piece::Bytes { bytes, turn } => {
+                if turn && matches!(self.state, State::Lost | State::Searching(_)) {
+                    self.state = State::Searching(Buffer::default());
+                }
+                self.bytes(bytes, settings, witness, found);
+            }
         }
     }
 
@@ -58,13 +65,14 @@ impl Requests {
             // The client gave up in the middle of a head: no server ever acted on it.
             witness.malformed("head-incomplete");
         }
-        self.state = State::Broken;
+        self.state = State::Lost;
     }
 
     pub fn interest(&self) -> Interest {
         match self.state {
-            State::Body(left) if left > WORTH_SKIPPING => Interest::AfterClientBytes(left),
-            State::Chunked(Chunks::Data(left)) if left > WORTH_SKIPPING => Interest::AfterClientBytes(left),
+            State::Body(left) | State::Chunked(Chunks::Data(left)) if left > WORTH_SKIPPING => {
+                Interest::AfterClientBytes(left.min(FARTHEST))
+            }
             _ => Interest::More,
         }
     }
@@ -76,8 +84,11 @@ impl Requests {
             State::Chunked(Chunks::Data(left)) if *left > len => State::Chunked(Chunks::Data(*left - len)),
             State::Chunked(Chunks::Data(left)) if *left == len => State::Chunked(Chunks::DataEnd),
             // The rest of a chunked body, or more: where it ended is not known, and a request only may be hidden.
-            State::Chunked(_) | State::Lost => State::Lost,
-            State::Broken => State::Broken,
+            State::Chunked(_) => {
+                witness.truncated();
+                State::Lost
+            }
+            State::Lost | State::Searching(_) => State::Lost,
             // A head, or its start, is hidden: at least one request.
             State::Head(_) | State::Body(_) => {
                 witness.truncated();
@@ -90,17 +101,26 @@ impl Requests {
     fn bytes<W: Witness>(
         &mut self,
         mut bytes: &[u8],
-        turn: bool,
         settings: &Settings,
         witness: &mut W,
         found: Found<'_, W>,
     ) {
-        if matches!(self.state, State::Lost) && turn && http1_request_line(bytes) != Sniffed::Opaque {
-            self.state = State::Head(Buffer::default());
-        }
         while !bytes.is_empty() {
             match &mut self.state {
-                State::Lost | State::Broken => return,
+                State::Lost => return,
+                State::Searching(buffer) => {
+                    buffer.extend(bytes);
+                    match http1_request_line(buffer.bytes()) {
+                        Sniffed::Incomplete if buffer.len() < settings.head_limit => {}
+                        Sniffed::Http1 => {
+                            let line = std::mem::take(buffer);
+                            self.state = State::Head(Buffer::default());
+                            self.bytes(line.bytes(), settings, witness, found);
+                        }
+                        _ => self.state = State::Lost,
+                    }
+                    return;
+                }
                 State::Body(left) => {
                     let here = (*left).min(bytes.len() as u64);
                     bytes = &bytes[here as usize..];
@@ -121,10 +141,17 @@ impl Requests {
                         self.state = State::Head(Buffer::default());
                     }
                 }
-                State::Head(_) => match self.head(bytes, settings, witness, found) {
-                    Some(consumed) => bytes = &bytes[consumed..],
-                    None => return,
-                },
+                State::Head(buffer) => {
+                    if buffer.is_empty() {
+                        // Empty lines before a request mean nothing (RFC 9112 section 2.2).
+                        let line = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+                        bytes = &bytes[line.unwrap_or(bytes.len())..];
+                    }
+                    match self.head(bytes, settings, witness, found) {
+                        Some(consumed) => bytes = &bytes[consumed..],
+                        None => return,
+                    }
+                }
             }
         }
     }
@@ -140,17 +167,19 @@ impl Requests {
         let State::Head(buffer) = &mut self.state else { return None };
         let before = buffer.len();
         // Most heads come whole, and are read where they lie.
-        let whole = if before == 0 {
+        let so_far = if before == 0 {
             bytes
         } else {
             buffer.extend(bytes);
             buffer.bytes()
         };
-        let mut seen = false;
-        let read = head::request(whole, &settings.credential_headers, |request| {
-            seen = true;
-            witness.request(request);
-        });
+        let read = if before == 0 || bytes.contains(&b'\n') || so_far.len() >= settings.head_limit {
+            head::request(head::lines(so_far, settings.head_limit), &settings.credential_headers, |request| {
+                witness.request(request);
+            })
+        } else {
+            Head::Incomplete
+        };
         match read {
             Head::Whole(head, length) => {
                 found(head.version, head.awaited, witness);
@@ -158,11 +187,10 @@ impl Requests {
                     Body::None | Body::Sized(0) => State::Head(Buffer::default()),
                     Body::Sized(length) => State::Body(length),
                     Body::Chunked(chunks) => State::Chunked(chunks),
-                    Body::UntilClose => State::Broken,
                 };
-                Some(length - before)
+                Some(length.saturating_sub(before))
             }
-            Head::Incomplete if whole.len() >= settings.head_limit => {
+            Head::Incomplete if so_far.len() >= settings.head_limit => {
                 witness.truncated();
                 unknown_request("head-too-long", witness, found);
                 self.state = State::Lost;
@@ -177,7 +205,8 @@ impl Requests {
             Head::Malformed(reason) => {
                 witness.malformed(reason);
                 unknown_request(reason, witness, found);
-                self.state = State::Broken;
+                // A server may be less strict, so what it answers and what follows still counts.
+                self.state = State::Lost;
                 None
             }
         }

@@ -54,6 +54,7 @@ impl Responses {
             State::Body(left) if *left > len => State::Body(*left - len),
             State::Body(left) if *left == len => State::Head(Buffer::default()),
             State::Chunked(Chunks::Data(left)) if *left > len => State::Chunked(Chunks::Data(*left - len)),
+            State::Chunked(Chunks::Data(left)) if *left == len => State::Chunked(Chunks::DataEnd),
             State::UntilClose => State::UntilClose,
             _ => State::Lost,
         };
@@ -69,6 +70,8 @@ impl Responses {
     ) -> bool {
         // The client spoke again, so the last response is over wherever it was lost.
         if turn && matches!(self.state, State::Lost) && bytes.starts_with(STATUS_LINE) {
+            // Which of the earlier requests were answered meanwhile is not known; the last one was not.
+            awaited.drain(..awaited.len().saturating_sub(1));
             self.state = State::Head(Buffer::default());
         }
         while !bytes.is_empty() {
@@ -96,9 +99,9 @@ impl Responses {
                 State::Head(buffer) => {
                     let before = buffer.len();
                     buffer.extend(bytes);
-                    match head::response(buffer.bytes()) {
+                    match head::response(head::lines(buffer.bytes(), settings.head_limit)) {
                         Head::Whole(head, length) => {
-                            bytes = &bytes[length - before..];
+                            bytes = &bytes[length.saturating_sub(before)..];
                             if self.answered(&head, awaited, witness) {
                                 return true;
                             }
@@ -140,7 +143,7 @@ impl Responses {
             Some(Body::Sized(0) | Body::None) => State::Head(Buffer::default()),
             Some(Body::Sized(length)) => State::Body(length),
             Some(Body::Chunked(chunks)) => State::Chunked(chunks),
-            Some(Body::UntilClose) | None => State::UntilClose,
+            None => State::UntilClose,
         };
         false
     }

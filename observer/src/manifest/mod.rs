@@ -1,3 +1,5 @@
+//! Kubernetes objects in files, as `kubectl get -o yaml|json` prints them: what inventory and graphs are read from.
+
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -12,16 +14,16 @@ const MAX_NODES: usize = MAX_FILE_BYTES as usize / 4;
 
 /// One object of a file.
 #[derive(Debug)]
-pub(super) struct Document {
-    pub(super) file: PathBuf,
-    pub(super) api_version: String,
-    pub(super) kind: String,
-    pub(super) value: Value,
+pub struct Document {
+    pub file: PathBuf,
+    pub api_version: String,
+    pub kind: String,
+    pub value: Value,
 }
 
 /// Why files could not be read as Kubernetes objects.
 #[derive(Debug, thiserror::Error)]
-pub enum DocumentError {
+pub enum ManifestError {
     #[error("{file}: {source}; give a file or a directory that this process may read", file = .file.display())]
     Read { file: PathBuf, source: io::Error },
     #[error("{file}: {bytes} bytes are more than the {MAX_FILE_BYTES} that are read; split it", file = .file.display())]
@@ -30,18 +32,21 @@ pub enum DocumentError {
     EmptyDirectory { directory: PathBuf },
     #[error("{file}: line {line}: not valid {language}: {message}; mend that line, or write the file anew with `kubectl get -o yaml`", file = .file.display())]
     Syntax { file: PathBuf, line: u64, language: &'static str, message: String },
-    #[error("{file}: {place} is no Kubernetes object: {key} is missing; give what `kubectl get -o yaml` prints", file = .file.display())]
+    #[error("{file}: {place} is no Kubernetes object: {key} is missing; every object starts with these, as `kubectl get -o yaml` prints it", file = .file.display())]
     NotKubernetes { file: PathBuf, place: String, key: &'static str },
 }
 
 /// Every object of `path`, or of the *.yaml, *.yml and *.json in the directory `path`, by name. Lists are taken apart.
-pub(super) fn read(path: &Path) -> Result<Vec<Document>, DocumentError> {
+///
+/// # Errors
+/// Something is there that cannot be read as Kubernetes objects.
+pub fn read(path: &Path) -> Result<Vec<Document>, ManifestError> {
     let mut documents = Vec::new();
     for file in files(path)? {
-        let unreadable = |source| DocumentError::Read { file: file.clone(), source };
+        let unreadable = |source| ManifestError::Read { file: file.clone(), source };
         let bytes = fs::metadata(&file).map_err(unreadable)?.len();
         if bytes > MAX_FILE_BYTES {
-            return Err(DocumentError::TooLong { file, bytes });
+            return Err(ManifestError::TooLong { file, bytes });
         }
         let text = fs::read_to_string(&file).map_err(unreadable)?;
         for (number, value) in parse(&file, &text)?.into_iter().enumerate() {
@@ -51,8 +56,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<Document>, DocumentError> {
     Ok(documents)
 }
 
-fn files(path: &Path) -> Result<Vec<PathBuf>, DocumentError> {
-    let unreadable = |source| DocumentError::Read { file: path.to_owned(), source };
+fn files(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
+    let unreadable = |source| ManifestError::Read { file: path.to_owned(), source };
     if !fs::metadata(path).map_err(unreadable)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -67,13 +72,13 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, DocumentError> {
     }
     files.sort();
     match files.is_empty() {
-        true => Err(DocumentError::EmptyDirectory { directory: path.to_owned() }),
+        true => Err(ManifestError::EmptyDirectory { directory: path.to_owned() }),
         false => Ok(files),
     }
 }
 
-fn parse(file: &Path, text: &str) -> Result<Vec<Value>, DocumentError> {
-    let broken = |line, language, message: String| DocumentError::Syntax {
+fn parse(file: &Path, text: &str) -> Result<Vec<Value>, ManifestError> {
+    let broken = |line, language, message: String| ManifestError::Syntax {
         file: file.to_owned(),
         line,
         language,
@@ -109,10 +114,10 @@ fn flatten(
     mut value: Value,
     of: Option<(&str, &str)>,
     documents: &mut Vec<Document>,
-) -> Result<(), DocumentError> {
+) -> Result<(), ManifestError> {
     let mut text = |key| value.get_mut(key).and_then(|value| value.as_str()).map(str::to_owned);
     let (api_version, kind) = (text("apiVersion"), text("kind"));
-    let missing = |key| DocumentError::NotKubernetes { file: file.to_owned(), place: place.to_owned(), key };
+    let missing = |key| ManifestError::NotKubernetes { file: file.to_owned(), place: place.to_owned(), key };
     let api_version = api_version.or(of.map(|of| of.0.to_owned())).ok_or_else(|| missing("apiVersion"))?;
     let kind = kind.or(of.map(|of| of.1.to_owned())).ok_or_else(|| missing("kind"))?;
     match (kind.strip_suffix("List"), value.get_mut("items").map(Value::take)) {

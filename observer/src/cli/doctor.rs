@@ -1,0 +1,148 @@
+//! `observer doctor`: what this kernel and this process allow, what is degraded, what that costs, and the way out.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::probe::{self, Check, FeatureState};
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct DoctorArgs {
+    /// Check this cgroup v2 directory instead of the one that is found
+    #[arg(long, value_name = "DIR")]
+    pub cgroup_root: Option<PathBuf>,
+    /// How to print the checks
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: DoctorOutput,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DoctorOutput {
+    #[default]
+    Table,
+    Json,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    checks: Vec<Line<'a>>,
+    verdict: FeatureState,
+}
+
+/// `cost` and `remedy` are absent where all is well.
+#[derive(Serialize)]
+struct Line<'a> {
+    name: &'a str,
+    state: FeatureState,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'a str>,
+}
+
+/// Loads and attaches the kernel programs for a moment, and prints what came of it. 1 if the main job cannot be done.
+#[must_use]
+pub fn run(args: &DoctorArgs) -> ExitCode {
+    let checks = probe::examine(args.cgroup_root.as_deref());
+    let report = Report::of(&checks);
+    let mut out = io::stdout().lock();
+    // Whoever closed the pipe does not want the rest; the exit code still tells.
+    let _ = match args.output {
+        DoctorOutput::Table => table(&report, &mut out),
+        DoctorOutput::Json => json(&report, &mut out),
+    };
+    if report.verdict == FeatureState::Missing { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+impl<'a> Report<'a> {
+    fn of(checks: &'a [Check]) -> Self {
+        let line = |check: &'a Check| {
+            let unwell = check.state != FeatureState::Ok;
+            Line {
+                name: check.feature.name,
+                state: check.state,
+                detail: &check.detail,
+                cost: unwell.then_some(check.feature.cost),
+                remedy: unwell.then_some(check.remedy),
+            }
+        };
+        Self { checks: checks.iter().map(line).collect(), verdict: probe::verdict(checks) }
+    }
+}
+
+fn json(report: &Report<'_>, out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, report)?;
+    writeln!(out)
+}
+
+fn table(report: &Report<'_>, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{:<20}{:<10}DETAIL", "CHECK", "STATE")?;
+    for line in &report.checks {
+        writeln!(out, "{:<20}{:<10}{}", line.name, line.state, line.detail)?;
+        if let Some(cost) = line.cost {
+            writeln!(out, "{:30}costs: {cost}", "")?;
+        }
+        if let Some(remedy) = line.remedy {
+            writeln!(out, "{:30}way out: {remedy}", "")?;
+        }
+    }
+    let summary = match report.verdict {
+        FeatureState::Ok => "everything works here",
+        FeatureState::Degraded => "observes, with the losses named above",
+        FeatureState::Missing => "cannot observe here",
+    };
+    writeln!(out, "\nverdict: {} ({summary})", report.verdict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report<'static> {
+        let line = |name, state, detail, cost, remedy| Line { name, state, detail, cost, remedy };
+        Report {
+            checks: vec![
+                line("kernel", FeatureState::Ok, "6.1.0", None, None),
+                line("jit", FeatureState::Degraded, "off", Some("slow"), Some("switch it on")),
+            ],
+            verdict: FeatureState::Degraded,
+        }
+    }
+
+    #[test]
+    fn what_is_not_ok_says_what_it_costs_and_the_way_out() {
+        let mut text = Vec::new();
+        table(&report(), &mut text).unwrap();
+        let expected = "\
+CHECK               STATE     DETAIL
+kernel              ok        6.1.0
+jit                 degraded  off
+                              costs: slow
+                              way out: switch it on
+
+verdict: degraded (observes, with the losses named above)
+";
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_json_report_has_checks_and_a_verdict() {
+        let mut text = Vec::new();
+        json(&report(), &mut text).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(
+            value,
+            serde_json::json!({
+                "checks": [
+                    {"name": "kernel", "state": "ok", "detail": "6.1.0"},
+                    {"name": "jit", "state": "degraded", "detail": "off", "cost": "slow", "remedy": "switch it on"},
+                ],
+                "verdict": "degraded",
+            })
+        );
+    }
+}

@@ -1,0 +1,7 @@
+//! The kernel programs on this machine's kernel, driven by a foreign program in a cgroup of its own. Needs root, and
+//! fails without.
+
+mod connections;
+mod payload;
+mod stage;
+mod udp;
