@@ -127,7 +127,7 @@ fn give(arguments: &Arguments, records: Option<File>) -> Result<()> {
     daemon.wait_ready(|| stop.load(Ordering::Relaxed))?;
     if arguments.forever {
         eprintln!(
-            "from another terminal: {} flows -f --socket {}",
+            "from another terminal, as root: {} flows -f --socket {}",
             observer.display(),
             daemon.socket.display()
         );
