@@ -172,6 +172,8 @@ fn the_listeners_segments_go_to_no_other_connection_and_no_later_one() {
     table.tick(at(999), note);
     table.open(server(), note);
     assert_eq!(*diary(&table, SERVER), [said(true, b"GET ", true)]);
+    table.tick(at(5_000), note);
+    assert_eq!(diary(&table, SERVER).len(), 1);
 
     let mut table = super::table();
     table.payload(&orphan(2_000, b"GET ", 0), note);
