@@ -203,6 +203,16 @@ impl Daemon {
         })
     }
 
+    /// Waits for the last record of the flow whose client speaks from `port`.
+    ///
+    /// # Errors
+    /// None came in time.
+    pub fn wait_final_from(&self, port: u64) -> Result<Value> {
+        self.wait_for(&format!("final, from port {port}"), |record| {
+            record["final"] == true && record["client"]["port"] == port
+        })
+    }
+
     /// All last records between two principals, so far.
     ///
     /// # Errors
