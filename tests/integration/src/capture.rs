@@ -64,7 +64,8 @@ impl Capture {
             bail!("dumpcap: {status}: {said}");
         }
         // `Packets received/dropped on interface 'eth0': 20/0 (pcap:0/...)`
-        let counts = said.lines().find_map(|line| line.strip_prefix("Packets received/dropped on interface "));
+        let counts =
+            said.lines().find_map(|line| line.strip_prefix("Packets received/dropped on interface "));
         let dropped = counts
             .and_then(|line| line.split(": ").nth(1)?.split(' ').next()?.split('/').nth(1))
             .with_context(|| format!("dumpcap said {said:?}"))?;
@@ -121,23 +122,21 @@ impl Reading {
         Ok(self.rows(filter, &[field])?.into_iter().flatten().flatten().collect())
     }
 
-    /// The sum of a field's values.
+    /// Bytes that the client on `port` sent and was sent, each counted once however often it was retransmitted: where
+    /// the last of them ends, in tshark's relative sequence numbers, of which the SYN has number 0.
     ///
     /// # Errors
-    /// As [`Reading::rows`]; a value is no number.
-    pub fn sum(&self, filter: &str, field: &str) -> Result<u64> {
-        let values = self.values(filter, field)?;
-        values.iter().map(|value| value.parse::<u64>().with_context(|| value.clone())).sum()
-    }
-
-    /// Bytes that the client on `port` sent and was sent, retransmissions aside.
-    ///
-    /// # Errors
-    /// As [`Reading::sum`].
+    /// As [`Reading::rows`].
     pub fn payload(&self, port: u64) -> Result<(u64, u64)> {
-        let once = "!tcp.analysis.retransmission && !tcp.analysis.spurious_retransmission";
-        let sent = self.sum(&format!("tcp.srcport == {port} && {once}"), "tcp.len")?;
-        let received = self.sum(&format!("tcp.dstport == {port} && {once}"), "tcp.len")?;
+        let filter = format!("tcp.port == {port} && tcp.len > 0");
+        let (mut sent, mut received) = (0, 0);
+        for row in self.rows(&filter, &["tcp.srcport", "tcp.seq", "tcp.len"])? {
+            let numbers: Vec<u64> =
+                row.iter().flatten().map(|value| value.parse().context("a number")).collect::<Result<_>>()?;
+            let [source, sequence, length] = numbers[..] else { bail!("tshark gave {row:?}") };
+            let bytes = if source == port { &mut sent } else { &mut received };
+            *bytes = (*bytes).max(sequence + length - 1);
+        }
         Ok((sent, received))
     }
 }

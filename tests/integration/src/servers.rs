@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use observer_harness::{Place, Pod, Process};
@@ -116,17 +118,27 @@ impl Certificate {
     }
 }
 
-/// Starts `openssl s_server` on both families.
+/// Starts `openssl s_server` twice, for it listens on one family at a time.
 ///
 /// # Errors
-/// It does not listen.
-pub fn s_server(place: &Place, port: u16, certificate: &Certificate, more: &[&str]) -> Result<Process> {
-    let accept = format!("[::]:{port}");
-    let mut line: Vec<String> =
-        ["openssl", "s_server", "-quiet", "-accept", &accept].map(str::to_owned).into();
-    line.extend(certificate.arguments());
-    line.extend(more.iter().map(|&word| word.to_owned()));
-    let process = start(place, &line)?;
-    place.wait_listening(port)?;
-    Ok(process)
+/// They do not listen.
+pub fn s_server(place: &Place, port: u16, certificate: &Certificate, more: &[&str]) -> Result<[Process; 2]> {
+    let server = |any: &str| {
+        let accept = format!("{any}:{port}");
+        let mut line: Vec<String> =
+            ["openssl", "s_server", "-quiet", "-accept", &accept].map(str::to_owned).into();
+        line.extend(certificate.arguments());
+        line.extend(more.iter().map(|&word| word.to_owned()));
+        start(place, &line)
+    };
+    let servers = [server("0.0.0.0")?, server("[::]")?];
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let filter = format!("sport = :{port}");
+    while place.run_ok(["ss", "-Hltn", &filter])?.lines().count() < servers.len() {
+        if Instant::now() > deadline {
+            bail!("openssl s_server does not listen on port {port} of {place}");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(servers)
 }
