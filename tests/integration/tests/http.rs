@@ -307,7 +307,9 @@ fn basic_credentials_are_present_by_scheme_and_a_finding_in_cleartext() -> Resul
         scene.curl(&[&["-u", "user:open sesame", &scene.url(ip, "/")]])?;
     }
     let reading = scene.capture.stop()?;
-    for seen in seen(&reading)? {
+    let seen = seen(&reading)?;
+    assert_eq!(seen.len(), 2);
+    for seen in seen {
         let record = scene.daemon.wait_final_from(seen.port)?;
         assert_agrees(&record, &seen, &reading)?;
         assert_eq!(record["authentication"], json!({"status": "present", "scheme": "basic"}));
