@@ -326,9 +326,17 @@ impl<S: Default> Table<S> {
         flow.last_seen = close.time;
         for direction in [Direction::Received, Direction::Sent] {
             let from_client = flow.from_client(direction);
-            let Flow { received, sent, session, .. } = &mut *flow;
-            let stream = if direction == Direction::Received { received } else { sent };
-            stream.finish(&mut |piece| deliver(session, from_client, piece));
+            let Flow { received, sent, session, start, .. } = &mut *flow;
+            let (stream, total) = match direction {
+                Direction::Received => (received, close.bytes_received),
+                Direction::Sent => (sent, close.bytes_sent),
+            };
+            let mut deliver = |piece: Piece<'_>| deliver(session, from_client, piece);
+            stream.finish(&mut deliver);
+            if let Some((sent_start, received_start)) = start.filter(|_| close.established) {
+                let first = if direction == Direction::Received { received_start } else { sent_start };
+                stream.end_at(first, total, &mut deliver);
+            }
         }
         flow.closed = Some(close);
         match flow.stage {

@@ -1,9 +1,12 @@
 //! Drives the real daemon: what a test needs besides the simulated node.
 
+pub mod capture;
 mod daemon;
 mod directory;
+pub mod servers;
 mod tokens;
 
+pub use capture::{Capture, Reading};
 pub use daemon::{Daemon, DaemonBuilder, release_binary};
 pub use directory::Directory;
 pub use tokens::{Claims, TokenIssuer};
