@@ -36,6 +36,7 @@ pub fn release_binary() -> Result<PathBuf> {
 #[derive(Default)]
 pub struct DaemonBuilder {
     graph: Option<String>,
+    socket: Option<PathBuf>,
     arguments: Vec<String>,
 }
 
@@ -44,6 +45,13 @@ impl DaemonBuilder {
     #[must_use]
     pub fn graph(mut self, yaml: &str) -> Self {
         self.graph = Some(yaml.to_owned());
+        self
+    }
+
+    /// Another path for its socket.
+    #[must_use]
+    pub fn socket(mut self, path: &Path) -> Self {
+        self.socket = Some(path.to_owned());
         self
     }
 
@@ -62,7 +70,7 @@ impl DaemonBuilder {
         let directory = Directory::new()?;
         let inventory = directory.write("inventory.yaml", node.inventory_yaml())?;
         let listen = free_address()?;
-        let socket = directory.path().join("observer.sock");
+        let socket = self.socket.unwrap_or_else(|| directory.path().join("observer.sock"));
         let mut command = Command::new(release_binary()?);
         command.arg("run").arg("--inventory").arg(&inventory);
         command.arg("--cgroup-root").arg(node.cgroup_root());
