@@ -3,7 +3,8 @@
 mod daemon;
 mod directory;
 mod tokens;
+pub mod wire;
 
 pub use daemon::{Daemon, DaemonBuilder, release_binary};
 pub use directory::Directory;
-pub use tokens::{Claims, TokenIssuer};
+pub use tokens::{Claims, TokenIssuer, base64url};
