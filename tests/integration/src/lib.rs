@@ -2,6 +2,7 @@
 
 mod daemon;
 mod directory;
+pub mod needles;
 mod tokens;
 pub mod wire;
 
