@@ -134,14 +134,15 @@ pub struct UdpOpen {
     pub tuple: Tuple,
 }
 
-/// `bpf_ringbuf_reserve` wants sizes the verifier knows, so payload comes in three classes.
+/// `bpf_ringbuf_reserve` wants sizes the verifier knows, so payload comes in four classes. Most requests and responses
+/// fit the first; a head with a ServiceAccount token the third.
 pub const SMALL_CHUNK: usize = 256;
 /// See [`SMALL_CHUNK`].
 pub const MEDIUM_CHUNK: usize = 1024;
 /// See [`SMALL_CHUNK`].
+pub const TOKEN_CHUNK: usize = 2048;
+/// See [`SMALL_CHUNK`].
 pub const LARGE_CHUNK: usize = 4096;
-/// The classes, smallest first.
-pub const CHUNK_SIZES: [usize; 3] = [SMALL_CHUNK, MEDIUM_CHUNK, LARGE_CHUNK];
 
 const _: () = {
     assert!(size_of::<Header>() == 32);

@@ -10,7 +10,7 @@ use observer_common::{
 
 /// Everything the daemon learns comes through here.
 #[map]
-pub static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::ALL.len() as u32, 0);
@@ -33,6 +33,7 @@ static CONTROLS: Array<Control> = Array::with_max_entries(CONTROL_SLOTS, BPF_F_M
 static SETTINGS: Global<Settings> = Global::new(Settings {
     client_allowance: Settings::DEFAULT_CLIENT_ALLOWANCE,
     server_allowance: Settings::DEFAULT_SERVER_ALLOWANCE,
+    wake_at: Settings::DEFAULT_WAKE_AT,
 });
 
 #[inline(always)]

@@ -2,14 +2,27 @@
 
 use core::arch::asm;
 
-use aya_ebpf::bindings::{__sk_buff, BPF_RB_NO_WAKEUP};
+use aya_ebpf::bindings::{__sk_buff, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes};
-use observer_common::{Counter, Data, Header, LARGE_CHUNK, MEDIUM_CHUNK, SMALL_CHUNK, Tuple};
+use observer_common::{Counter, Data, Header, LARGE_CHUNK, MEDIUM_CHUNK, SMALL_CHUNK, TOKEN_CHUNK, Tuple};
 
-use crate::maps::{EVENTS, count};
+use crate::maps::{EVENTS, count, settings};
 
-/// The daemon drains the ring by the clock: a wake-up costs the traffic more than the record.
-const SUBMIT: u64 = BPF_RB_NO_WAKEUP as u64;
+/// Bytes beyond `wake_at` within which a record still wakes the daemon: so that one of them does, and not all.
+const WAKE_BAND: u64 = 256 * 1024;
+
+/// How to submit a record. The daemon drains the ring by the clock: a wake-up costs the traffic more than the record.
+/// Only where the ring fills faster than the clock ticks is it woken.
+#[inline(always)]
+fn wake() -> u64 {
+    let waiting = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
+    let wake_at = u64::from(settings().wake_at);
+    if waiting >= wake_at && waiting < wake_at + WAKE_BAND {
+        u64::from(BPF_RB_FORCE_WAKEUP)
+    } else {
+        u64::from(BPF_RB_NO_WAKEUP)
+    }
+}
 
 #[inline(always)]
 pub fn now() -> u64 {
@@ -24,7 +37,7 @@ pub fn emit<T: 'static>(fill: impl FnOnce(*mut T)) -> bool {
         return false;
     };
     fill(entry.as_mut_ptr());
-    entry.submit(SUBMIT);
+    entry.submit(wake());
     true
 }
 
@@ -63,6 +76,7 @@ struct Chunk<const ROOM: usize> {
 const FIXED: usize = size_of::<Data>();
 const SMALL_ROOM: usize = SMALL_CHUNK - FIXED;
 const MEDIUM_ROOM: usize = MEDIUM_CHUNK - FIXED;
+const TOKEN_ROOM: usize = TOKEN_CHUNK - FIXED;
 /// Payload bytes that one record can hold.
 pub const LARGE_ROOM: usize = LARGE_CHUNK - FIXED;
 
@@ -73,6 +87,8 @@ pub fn emit_bytes(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> 
         emit_chunk::<SMALL_ROOM>(skb, about, at, len)
     } else if len as usize <= MEDIUM_ROOM {
         emit_chunk::<MEDIUM_ROOM>(skb, about, at, len)
+    } else if len as usize <= TOKEN_ROOM {
+        emit_chunk::<TOKEN_ROOM>(skb, about, at, len)
     } else {
         emit_chunk::<LARGE_ROOM>(skb, about, at, len)
     };
@@ -100,12 +116,12 @@ fn emit_chunk<const ROOM: usize>(skb: *mut __sk_buff, about: &About<'_>, at: u32
         }
         let bytes = &raw mut (*chunk).bytes;
         if bpf_skb_load_bytes(skb.cast(), at, bytes.cast(), len) != 0 {
-            entry.discard(SUBMIT);
+            entry.discard(u64::from(BPF_RB_NO_WAKEUP));
             count(Counter::UnreadableSegments);
             return false;
         }
     }
-    entry.submit(SUBMIT);
+    entry.submit(wake());
     true
 }
 

@@ -39,7 +39,6 @@ pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socke
         known.cgroup = unsafe { bpf_skb_cgroup_id(ctx.skb.skb) };
     }
     let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return };
-    note_end::<SENT>(ctx, known, tcp.flags);
     if tcp.flags & TCP_SYN != 0 {
         if SENT {
             // The name of the connection, which Fast Open's data would shift.
@@ -50,6 +49,8 @@ pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socke
     if tcp.payload_len > 0 {
         payload::<SENT>(ctx, known, &tcp);
     }
+    // Last: the segment that ends a connection may carry bytes.
+    note_end::<SENT>(ctx, known, tcp.flags);
 }
 
 /// An RST from the peer tells a reset from an abort. A connection from before our time has no callbacks to report

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use crate::setup::{self, Purpose};
 use crate::stage::Stages;
-use crate::{process, test, tidy};
+use crate::{demo, process, test, tidy};
 
 /// The command itself. `commands` are the subcommands there are, for tidy.
 ///
@@ -25,7 +25,8 @@ fn run_stages(stages: &mut Stages, commands: &[String]) -> Result<()> {
     })?;
     stages.run("dependencies", dependencies)?;
     stages.run("tidy", || tidy::run(commands))?;
-    test::run_stages(stages, &test::Arguments::default())
+    test::run_stages(stages, &test::Arguments::default())?;
+    stages.run("demo", demo::as_stage)
 }
 
 /// Licences, bans and origins always; known vulnerabilities where their database is at hand: it is a git repository

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ci;
+mod demo;
 mod process;
 mod root;
 mod setup;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(bin_name = "cargo xtask", about = "Sets the machine up, tests and checks the project")]
+#[command(bin_name = "cargo xtask", about = "Sets the machine up, shows, tests and checks the project")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -27,11 +28,13 @@ struct Cli {
 enum Command {
     /// Install what build, tests and demo need; does nothing where it is all there
     Setup(setup::Arguments),
+    /// Watch a small shop on a simulated node with the real daemon, for about 20 s; needs root
+    Demo(demo::Arguments),
     /// Run all tests: unit tests, then the integration suite as root on a release build
     Test(test::Arguments),
     /// Check the rules that the compiler does not know: module dependencies, names, links
     Tidy,
-    /// Everything that has to be green: setup, format, lints, licences, tidy, tests
+    /// Everything that has to be green: setup, format, lints, licences, tidy, tests, demo
     Ci,
 }
 
@@ -39,6 +42,7 @@ impl Command {
     fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Setup(arguments) => setup::run(&arguments),
+            Self::Demo(arguments) => demo::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
             Self::Tidy => tidy::run(&names()),
             Self::Ci => ci::run(&names()),

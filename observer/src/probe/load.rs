@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{CgroupAttachMode, Program, ProgramError};
@@ -15,6 +16,7 @@ use observer_common::{Counter, Settings, UdpConversation, UdpKey};
 use thiserror::Error;
 
 use super::CgroupRoot;
+use super::alarm::Alarm;
 use super::control::ControlTable;
 use super::features::{HOOKS, Hook};
 use crate::decode::{self, ClockOffset, DecodeError};
@@ -37,7 +39,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { settings: Settings::default(), ring_bytes: 4 << 20, conversations: 16_384, diagnostics: false }
+        Self { settings: Settings::default(), ring_bytes: 8 << 20, conversations: 16_384, diagnostics: false }
     }
 }
 
@@ -66,6 +68,8 @@ pub enum ProbeError {
     Missing(&'static str),
     #[error("cannot map the control table: {0}; `observer doctor` says what is missing")]
     Control(io::Error),
+    #[error("cannot wait for the ring: {0}; raise the limit of open files (`ulimit -n`)")]
+    Alarm(io::Error),
 }
 
 /// What became of a hook.
@@ -87,6 +91,7 @@ pub struct Probe {
     counters: PerCpuArray<MapData, u64>,
     conversations: HashMap<MapData, Key, Value>,
     control: ControlTable,
+    alarm: Alarm,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     pub hooks: Hooks,
 }
@@ -101,10 +106,11 @@ impl Probe {
     /// The kernel refuses the object or sock_ops.
     pub fn load(root: &CgroupRoot, options: &Options) -> Result<Self, ProbeError> {
         raise_memlock_limit();
-        let allowances = [options.settings.client_allowance, options.settings.server_allowance];
+        let Settings { client_allowance, server_allowance, .. } = options.settings;
+        let settings = [client_allowance, server_allowance, options.ring_bytes / 8];
         let log_level = if options.diagnostics { aya_log::Level::Debug as u8 } else { 0 };
         let mut ebpf = EbpfLoader::new()
-            .override_global("SETTINGS", &allowances, true)
+            .override_global("SETTINGS", &settings, true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("EVENTS", options.ring_bytes)
             .map_max_entries("CONVERSATIONS", options.conversations)
@@ -132,8 +138,10 @@ impl Probe {
         };
         let control = ControlTable::map(control_map.fd()).map_err(ProbeError::Control)?;
         let map_error = |name| move |error: MapError| ProbeError::Map { name, cause: one_line(&error) };
+        let ring = RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(map_error("EVENTS"))?;
         Ok(Self {
-            ring: RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(map_error("EVENTS"))?,
+            alarm: Alarm::of(&ring).map_err(ProbeError::Alarm)?,
+            ring,
             counters: PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(map_error("COUNTERS"))?,
             conversations: HashMap::try_from(take(&mut ebpf, "CONVERSATIONS")?)
                 .map_err(map_error("CONVERSATIONS"))?,
@@ -159,6 +167,11 @@ impl Probe {
             handle(decode::event(&record, clock), &self.control);
         }
         limit
+    }
+
+    /// Sleeps, for `timeout` or until the ring fills up.
+    pub fn wait(&self, timeout: Duration) {
+        self.alarm.wait(timeout);
     }
 
     #[must_use]

@@ -1,5 +1,6 @@
 //! Load and attach the kernel programs, drain their ring: the only module that knows aya.
 
+mod alarm;
 mod canary;
 mod cgroup_root;
 #[expect(unsafe_code, reason = "the control table is memory shared with the kernel")]

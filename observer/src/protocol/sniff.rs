@@ -29,11 +29,11 @@ pub fn sniff(bytes: &[u8]) -> Sniffed {
     if let Some(verdict) = tls(bytes) {
         return verdict;
     }
-    if HTTP2_PREFACE.starts_with(bytes) {
-        return Sniffed::Incomplete;
-    }
     if bytes.starts_with(HTTP2_PREFACE) {
         return Sniffed::Http2;
+    }
+    if HTTP2_PREFACE.starts_with(bytes) {
+        return Sniffed::Incomplete;
     }
     http1_request_line(bytes)
 }

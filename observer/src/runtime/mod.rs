@@ -7,6 +7,7 @@ mod pipeline;
 mod provenance;
 mod record;
 mod session;
+mod world;
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;

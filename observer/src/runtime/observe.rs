@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::clock;
@@ -78,7 +77,7 @@ impl Observation {
             }
             wait = if drained == 0 { (wait * 2).min(IDLE_WAIT) } else { BUSY_WAIT };
             if drained < BATCH {
-                thread::sleep(wait);
+                self.probe.wait(wait);
             }
         }
     }

@@ -4,20 +4,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ends::{Ends, Resolver, server_reports};
+use super::ends::Resolver;
 use super::provenance::Received;
-use super::record::record;
-use super::session::{Facts, Outcome, Scribe, Session};
-use crate::conntrack::{self, Flow, Piece, Role, Stage, Table};
-use crate::graph::{AuthenticationRequirement, EncryptionRequirement, Evaluation, Graph, HttpFacts, Query};
-use crate::model::{
-    Cookie, Declaration, DeclarationStatus, Encryption, EncryptionStatus, Event, Identity, Protocol,
-    Timestamp, Transport,
-};
-use crate::protocol::{self, Interest};
+use super::session::{Scribe, Session};
+use super::world::World;
+use crate::conntrack::{self, Flow, Piece, Role, Table};
+use crate::graph::Graph;
+use crate::model::{Cookie, Direction, Encryption, Event, Timestamp, Transport};
+use crate::protocol;
 use crate::sink::Sinks;
 use crate::token::Verifier;
-use crate::verdict::{self, Exemptions, RequestFacts, Situation, Verdict};
+use crate::verdict::Exemptions;
 
 /// A connection that existed before us tells of its end only while it is watched; after this much silence it is
 /// taken for gone.
@@ -27,7 +24,7 @@ const MIDSTREAM_IDLE: Duration = Duration::from_secs(3600);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     Stop(Cookie),
-    Resume(Cookie, crate::model::Direction, u32),
+    Resume(Cookie, Direction, u32),
 }
 
 pub struct Settings {
@@ -43,16 +40,6 @@ pub struct Pipeline {
     settings: Settings,
     world: World,
     commands: VecDeque<Command>,
-}
-
-/// Everything a flow is weighed against.
-struct World {
-    resolver: Resolver,
-    graph: Graph,
-    exemptions: Exemptions,
-    received: Received,
-    sinks: Arc<Sinks>,
-    node: Arc<str>,
 }
 
 impl Pipeline {
@@ -234,305 +221,4 @@ fn finish(
     }
     world.weigh(&mut flow, commands);
     world.conclude(&flow);
-}
-
-impl World {
-    fn keeps_paths(&self) -> bool {
-        self.graph.has_http_rules() || self.exemptions.wants_paths()
-    }
-
-    fn is_reported_elsewhere(&mut self, flow: &Flow<Session>) -> bool {
-        if flow.role == Role::Server {
-            return false;
-        }
-        let ends = self.resolver.ends(flow, &self.sinks.metrics);
-        server_reports(&ends.server, ends.service.is_some())
-    }
-
-    /// Draws the conclusions from what a flow has shown since it was last weighed.
-    fn weigh(&mut self, flow: &mut Flow<Session>, commands: &mut VecDeque<Command>) {
-        self.tell_kernel(flow, commands);
-        let facts = &flow.session.facts;
-        if facts.pending.is_empty() && (!facts.classified || facts.counted.settled) {
-            return;
-        }
-        self.resolve(flow);
-        let Some(ends) = flow.session.facts.ends.clone() else { return };
-        let (first_time, pending) = {
-            let facts = &mut flow.session.facts;
-            (facts.classified && facts.declaration.is_none(), std::mem::take(&mut facts.pending))
-        };
-        let evaluation = self.evaluate(&ends, None);
-        if first_time {
-            flow.session.facts.declaration = Some(evaluation.declaration.clone());
-        }
-        for outcome in pending {
-            self.weigh_request(flow, outcome, &evaluation);
-        }
-        if flow.session.facts.classified {
-            let facts = &flow.session.facts;
-            let declared = facts.declaration.as_ref().map_or(DeclarationStatus::Ungoverned, |d| d.status);
-            let encryption = Encryption { link: ends.link, ..facts.encryption.clone() };
-            let situation =
-                situation(&ends, facts.protocol, &encryption, declared, &evaluation, flow.last_seen);
-            let verdict = verdict::of_flow(&situation, &self.exemptions);
-            self.take_verdict(&mut flow.session.facts, verdict);
-        }
-        if flow.stage == Stage::Reporting {
-            self.report(flow);
-        }
-    }
-
-    fn resolve(&mut self, flow: &mut Flow<Session>) {
-        if flow.session.facts.ends.is_none() {
-            flow.session.facts.ends = Some(Arc::new(self.resolver.ends(flow, &self.sinks.metrics)));
-        }
-    }
-
-    fn evaluate(&self, ends: &Ends, http: Option<HttpFacts<'_>>) -> Evaluation {
-        self.graph.evaluate(&Query {
-            client: &ends.client,
-            client_ip: ends.client_address.ip,
-            server: &ends.server,
-            server_ip: ends.server_address.ip,
-            port: ends.server_address.port,
-            transport: ends.edge.transport,
-            http,
-        })
-    }
-
-    fn weigh_request(&mut self, flow: &mut Flow<Session>, outcome: Outcome, flow_evaluation: &Evaluation) {
-        let Some(ends) = flow.session.facts.ends.clone() else { return };
-        let Outcome { judgement, method, path } = outcome;
-        let http = method.as_deref().map(|method| HttpFacts { method, path: path.as_deref() });
-        let judged = if self.graph.has_http_rules() && http.is_some() {
-            let evaluation = self.evaluate(&ends, http);
-            if let Some(declaration) = &mut flow.session.facts.declaration {
-                worsen(declaration, &evaluation.declaration);
-            }
-            Some(evaluation)
-        } else {
-            None
-        };
-        let evaluation = judged.as_ref().unwrap_or(flow_evaluation);
-
-        let facts = &mut flow.session.facts;
-        let mut authentication = judgement.authentication;
-        if let Identity::Pod(sender) = &ends.client
-            && verdict::is_somebody_elses(&ends.client, &authentication)
-        {
-            let provenance = self.received.provenance(judgement.fingerprint, sender);
-            authentication.reason = Some(provenance.as_str().into());
-        }
-        if flow.role == Role::Server
-            && let (Some(token), Identity::Pod(receiver)) = (judgement.fingerprint, &ends.server)
-        {
-            self.received.token(token, receiver);
-        }
-        facts.requests.count(authentication.status);
-        let status = facts.last_request.as_ref().and_then(|last| last.status);
-        facts.last_request = Some(crate::model::LastRequest { method, status });
-
-        // Its head was read as text: this request went in clear, whatever the flow turns into.
-        let encryption = if facts.classified {
-            facts.encryption.clone()
-        } else {
-            Encryption { status: EncryptionStatus::Plaintext, ..Encryption::default() }
-        };
-        let encryption = Encryption { link: ends.link, ..encryption };
-        let declared = evaluation.declaration.status;
-        let situation = situation(&ends, facts.protocol, &encryption, declared, evaluation, flow.last_seen);
-        let request = RequestFacts {
-            authentication: &authentication,
-            path: path.as_deref(),
-            api_audience: judgement.api_audience,
-            legacy: judgement.legacy,
-        };
-        let verdict = verdict::of_request(&situation, &request, &self.exemptions);
-        facts.authentication = Some(authentication);
-        self.take_verdict(facts, verdict);
-    }
-
-    fn take_verdict(&self, facts: &mut Facts, verdict: Verdict) {
-        facts.findings = facts.findings.union(verdict.findings);
-        for (kind, reason) in verdict.exempted {
-            if !facts.exempted.contains(kind) {
-                facts.exempted.insert(kind);
-                if !facts.shown_only {
-                    self.sinks.metrics.exempted(kind, &reason);
-                }
-            }
-        }
-    }
-
-    /// Brings metrics and records up to date with a flow that speaks for itself.
-    fn report(&mut self, flow: &mut Flow<Session>) {
-        let Some(ends) = flow.session.facts.ends.clone() else { return };
-        let facts = &mut flow.session.facts;
-        if !facts.shown_only {
-            count_new(facts, &ends);
-        }
-        if !facts.classified {
-            return;
-        }
-        if !facts.counted.settled {
-            facts.counted.settled = true;
-            if !facts.shown_only {
-                self.settle(facts, &ends);
-            }
-            if flow.role == Role::Server
-                && let Identity::Pod(receiver) = &ends.server
-                && !seen_in_clear(facts)
-            {
-                self.received.unclear(receiver);
-            }
-        }
-        if flow.session.facts.requests.unknown > 0
-            && flow.role == Role::Server
-            && let Identity::Pod(receiver) = &ends.server
-        {
-            self.received.unclear(receiver);
-        }
-        // A flow that is over gets one record, its last.
-        if flow.closed.is_none() && flow.session.facts.written != Some(flow.session.facts.findings) {
-            self.write(flow, &ends, false);
-            flow.session.facts.written = Some(flow.session.facts.findings);
-        }
-    }
-
-    fn settle(&self, facts: &Facts, ends: &Ends) {
-        let declaration = facts.declaration.as_ref().map_or(DeclarationStatus::Ungoverned, |d| d.status);
-        ends.metrics.flow_settled(facts.encryption.status, declaration);
-        let metrics = &self.sinks.metrics;
-        for identity in [&ends.client, &ends.server] {
-            if let Identity::Unknown(reason) = identity {
-                metrics.unresolved(reason);
-            }
-        }
-        if let (EncryptionStatus::Unknown, Some(reason)) = (facts.encryption.status, &facts.encryption.reason)
-            && let std::borrow::Cow::Borrowed(reason) = reason
-        {
-            metrics.unresolved(reason);
-        }
-    }
-
-    /// A flow ended: what only its end tells.
-    fn conclude(&mut self, flow: &Flow<Session>) {
-        let facts = &flow.session.facts;
-        let Some(ends) = &facts.ends else { return };
-        if !facts.shown_only {
-            if let Some(close) = &flow.closed {
-                let (sent, received) = match flow.role {
-                    Role::Client => (close.bytes_sent, close.bytes_received),
-                    Role::Server => (close.bytes_received, close.bytes_sent),
-                };
-                ends.metrics.bytes(sent, received);
-            }
-            if let Some(reason) = facts.malformed {
-                self.sinks.metrics.unresolved(reason);
-            }
-            self.sinks.metrics.truncated(facts.truncated);
-        }
-        self.write(flow, ends, true);
-    }
-
-    fn write(&self, flow: &Flow<Session>, ends: &Ends, last: bool) {
-        ends.metrics.seen(flow.last_seen);
-        self.sinks.record(&ends.edge, record(flow, &flow.session.facts, ends, &self.node, last));
-    }
-
-    /// Says once what of a socket's bytes is still wanted.
-    fn tell_kernel(&self, flow: &mut Flow<Session>, commands: &mut VecDeque<Command>) {
-        if flow.transport == Transport::Udp || flow.closed.is_some() {
-            return;
-        }
-        match flow.session.protocol.interest() {
-            Interest::More => {}
-            Interest::Nothing => {
-                if !flow.session.facts.stop_told {
-                    flow.session.facts.stop_told = true;
-                    commands.push_back(Command::Stop(flow.cookie));
-                }
-            }
-            Interest::AfterClientBytes(ahead) => {
-                if let Some((direction, sequence)) = flow.sequence_after(true, ahead)
-                    && flow.session.facts.resume_told != Some(sequence)
-                {
-                    flow.session.facts.resume_told = Some(sequence);
-                    commands.push_back(Command::Resume(flow.cookie, direction, sequence));
-                }
-            }
-        }
-    }
-}
-
-/// Counts what the metrics have not heard of yet.
-fn count_new(facts: &mut Facts, ends: &Ends) {
-    use crate::model::AuthenticationStatus as Status;
-    let (now, before) = (facts.requests, facts.counted.requests);
-    if now.total != before.total {
-        for (status, count) in [
-            (Status::None, now.none - before.none),
-            (Status::Present, now.present - before.present),
-            (Status::Verified, now.verified - before.verified),
-            (Status::Invalid, now.invalid - before.invalid),
-            (Status::Unknown, now.unknown - before.unknown),
-        ] {
-            if count > 0 {
-                ends.metrics.requests(status, count);
-            }
-        }
-        facts.counted.requests = now;
-    }
-    for kind in facts.findings.without(facts.counted.findings).iter() {
-        ends.metrics.finding(kind);
-    }
-    facts.counted.findings = facts.findings;
-}
-
-/// Whether a token could not have come in unseen.
-fn seen_in_clear(facts: &Facts) -> bool {
-    let reason = facts.encryption.reason.as_deref();
-    match facts.protocol {
-        Protocol::Http10 | Protocol::Http11 => true,
-        Protocol::Unknown => matches!(reason, Some("no-data" | "not-established")),
-        _ => false,
-    }
-}
-
-fn situation<'a>(
-    ends: &'a Ends,
-    protocol: Protocol,
-    encryption: &'a Encryption,
-    declaration: DeclarationStatus,
-    evaluation: &Evaluation,
-    now: Timestamp,
-) -> Situation<'a> {
-    Situation {
-        client: &ends.client,
-        server: &ends.server,
-        edge: &ends.edge,
-        hop: ends.hop,
-        protocol,
-        encryption,
-        declaration,
-        encryption_optional: evaluation.encryption == EncryptionRequirement::Optional,
-        authentication_optional: evaluation.authentication == AuthenticationRequirement::Optional,
-        to_api_server: ends.to_api_server,
-        now,
-    }
-}
-
-/// A flow's declaration is that of its worst request.
-fn worsen(declaration: &mut Declaration, request: &Declaration) {
-    let rank = |status: DeclarationStatus| match status {
-        DeclarationStatus::Ungoverned => 0,
-        DeclarationStatus::Allowed => 1,
-        DeclarationStatus::Unevaluable => 2,
-        DeclarationStatus::Unexpected => 3,
-    };
-    let replaces_unseen = declaration.reason.as_deref() == Some("http-unseen");
-    if rank(request.status) > rank(declaration.status) || replaces_unseen {
-        *declaration = request.clone();
-    }
 }

@@ -197,6 +197,8 @@ for c, s in pairs: say(port(c), port(s))
 hear()
 for c, s in pairs: c.sendall(b'late'); read(s, 4); s.sendall(b'answer'); read(c, 6)
 hear()
+# The last bytes and the FIN in one segment.
+for c, s in pairs: c.send(b'bye', socket.MSG_MORE); c.shutdown(socket.SHUT_WR); read_all(s); s.close(); read_all(c)
 "
         ));
         let pairs = [(); 8].map(|()| script.ports::<2>());
@@ -217,6 +219,14 @@ hear()
         assert_eq!(watch.opens.len(), 16);
         script.go();
         script.end();
+        watch.drain();
+        for [client_port, server_port] in pairs {
+            let server = watch.close_of(server_port, client_port);
+            assert_eq!(watch.close_of(client_port, server_port).reason, CloseReason::Fin);
+            assert_eq!(server.reason, CloseReason::Fin);
+            assert_eq!(watch.bytes_of(server.cookie, Direction::Received), b"latebye");
+        }
+        assert_eq!(watch.closes.len(), 16);
     }
 }
 

@@ -68,6 +68,9 @@ fn every_request_of_ten_thousand_on_kept_connections_is_counted_once() -> Result
     let finals = daemon.finals("shop/client", "shop/server")?;
     let sum =
         |key: &str| finals.iter().map(|record| record["requests"][key].as_u64().unwrap_or(0)).sum::<u64>();
+    for record in &finals {
+        eprintln!("{} {}", record["requests"], record["encryption"]);
+    }
     assert_eq!(sum("total"), served);
     assert_eq!(sum("verified"), served, "{finals:?}");
     assert_eq!(finals.len() as u64, CONNECTIONS, "one record a connection");
@@ -91,7 +94,9 @@ fn at_full_speed_nothing_is_lost() -> Result<()> {
     let lost = daemon.metric("observer_lost_events_total", &[])?;
     let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.pid()))?;
     daemon.end(libc::SIGTERM)?;
-    let finals = daemon.finals("shop/client", "shop/server")?;
+    let mut finals = daemon.finals("shop/client", "shop/server")?;
+    // wrk first tries the address with a connection that it leaves unused.
+    finals.retain(|record| record["bytes_sent"] != 0);
     let counted: u64 = finals.iter().map(|record| record["requests"]["total"].as_u64().unwrap_or(0)).sum();
     let ticks: u64 = stat
         .rsplit(')')

@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+"""Makes the captures of this directory: third-party clients and servers talk over loopback in a network namespace of
+their own, tshark takes the segments down and says what it reads in them.
+
+Needs root, curl, nginx, openssl, tshark. Usage: ./capture.py [NAME...]
+
+Each NAME.json has `segments`, the payload of every TCP segment with its sender, in order and without
+retransmissions, and `tshark`, its reading of the same capture: what the tests expect.
+"""
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from xml.etree import ElementTree
+
+HERE = pathlib.Path(__file__).parent
+HOST, PORT = "127.0.0.1", 8080
+
+NGINX = """
+daemon off; worker_processes 1; pid {dir}/pid; error_log stderr;
+events {{}}
+http {{
+  access_log off; if_modified_since before; client_body_temp_path {dir}/nginx; proxy_temp_path {dir}/nginx; fastcgi_temp_path {dir}/nginx;
+  uwsgi_temp_path {dir}/nginx; scgi_temp_path {dir}/nginx;
+  server {{
+    listen 127.0.0.1:8080; root {dir}/root;
+    location = /orders {{ return 200 "some orders\\n"; }}
+    location = /private {{ return 401; }}
+    location = /forbidden {{ return 403; }}
+    location = /empty {{ return 204; }}
+    location = /upload {{ proxy_pass http://127.0.0.1:8081; }}
+    location = /chunked {{ gzip on; gzip_types *; gzip_min_length 1; alias {dir}/root/large.txt; }}
+  }}
+  server {{ listen 127.0.0.1:8081; location / {{ return 200 "taken\\n"; }} }}
+}}
+"""
+
+
+class Place:
+    """A scratch directory with what the servers serve."""
+
+    def __init__(self, directory):
+        self.dir = pathlib.Path(directory)
+        root = self.dir / "root"
+        root.mkdir()
+        self.dir.chmod(0o755)
+        (root / "index.html").write_text("<h1>shop</h1>\n")
+        (root / "large.txt").write_text("".join(f"GET /{n} HTTP/1.1\r\nHost: body\r\n\r\n" for n in range(400)))
+        (self.dir / "body.txt").write_text("amount=1\r\n\r\nGET /hidden HTTP/1.1\r\nHost: body\r\n\r\n")
+        (self.dir / "nginx.conf").write_text(NGINX.format(dir=self.dir))
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+             "-subj", "/CN=ledger", "-keyout", self.dir / "key.pem", "-out", self.dir / "cert.pem"],
+            check=True, capture_output=True)
+
+
+def server(*command, cwd=None):
+    process = subprocess.Popen([str(part) for part in command], cwd=cwd, stdin=subprocess.PIPE,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    listening = f":{PORT:04X} "
+    for _ in range(100):
+        if any(listening in line and " 0A " in line for line in open("/proc/net/tcp")):
+            return process
+        time.sleep(0.05)
+    sys.exit(f"no server: {command}")
+
+
+def nginx(place):
+    return server("nginx", "-c", place.dir / "nginx.conf", "-e", "/dev/null")
+
+
+def python(place):
+    return server("/usr/bin/python3", "-m", "http.server", "--bind", HOST, PORT, cwd=place.dir / "root")
+
+
+def s_server(*options):
+    def start(place):
+        return server("openssl", "s_server", "-4", "-accept", PORT, "-cert", place.dir / "cert.pem", "-key",
+                      place.dir / "key.pem", "-quiet",
+                      *[option.format(cert=place.dir / "cert.pem", key=place.dir / "key.pem") for option in options])
+    return start
+
+
+def curl(*options):
+    """Requests of one curl share a connection; `{dir}` is the scratch directory."""
+    def run(place):
+        command = ["curl", "-s", "-o", "/dev/null"]
+        command += [option.format(dir=place.dir, url=f"http://{HOST}:{PORT}") for option in options]
+        subprocess.run(command, check=True, env={"PATH": os.environ["PATH"]})
+    return run
+
+
+def s_client(*options):
+    def run(place):
+        subprocess.run(["openssl", "s_client", "-connect", f"{HOST}:{PORT}", *options], input=b"", capture_output=True)
+    return run
+
+
+def raw(text, answers):
+    """Sends `text` at once and waits for so many answers."""
+    def run(place):
+        with socket.create_connection((HOST, PORT)) as connection:
+            connection.sendall(text)
+            seen = b""
+            while seen.count(b"HTTP/1.") < answers:
+                seen += connection.recv(65536)
+    return run
+
+
+TOKEN = "Authorization: Bearer example-of-no-use"
+NEXT = ("--next", "-s", "-o", "/dev/null")
+SCENES = {
+    "http_python": (python, curl("-H", TOKEN, "{url}/index.html?colour=red")),
+    "http_python_error": (python, curl("{url}/nowhere")),
+    "http_nginx_keepalive": (nginx, curl(
+        "-H", TOKEN, "{url}/orders?id=1",
+        *NEXT, "{url}/orders",
+        *NEXT, "--data-binary", "@{dir}/body.txt", "-H", TOKEN, "{url}/upload",
+        *NEXT, "-I", "{url}/index.html",
+        *NEXT, "-H", "Transfer-Encoding: chunked", "-T", "{dir}/body.txt", "-H", TOKEN, "-X", "POST", "{url}/upload",
+        *NEXT, "{url}/private",
+        *NEXT, "-u", "who:what", "{url}/forbidden",
+        *NEXT, "{url}/empty",
+        *NEXT, "--compressed", "{url}/chunked",
+        *NEXT, "-H", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT", "{url}/index.html",
+        *NEXT, "-X", "DELETE", "{url}/nowhere",
+    )),
+    "http_nginx_continue": (nginx, curl(
+        "-H", "Expect: 100-continue", "-T", "{dir}/body.txt", "{url}/upload", *NEXT, "-H", TOKEN, "{url}/orders")),
+    "http_nginx_pipelined": (nginx, raw(
+        b"\r\nGET /orders HTTP/1.1\r\nHost: a\r\n\r\n"
+        b"POST /orders HTTP/1.1\nHost: a\nContent-Length: 18\n\nGET / HTTP/1.1\r\n\r\n"
+        b"DELETE /index.html HTTP/1.1\r\nHost: a\r\n\r\n"
+        b"GET /private HTTP/1.1\r\nHost: a\r\nAuthorization: Basic bm86b25l\r\n\r\n", 4)),
+    "tls13": (s_server("-alpn", "h2"), s_client("-tls1_3", "-servername", "ledger.shop.svc", "-alpn", "h2,http/1.1")),
+    "tls12": (s_server(), s_client("-tls1_2", "-servername", "ledger.shop.svc", "-alpn", "h2,http/1.1")),
+    "tls12_bare": (s_server("-tls1_2"), s_client("-noservername")),
+    "tls13_retry": (s_server("-groups", "P-384"), s_client("-groups", "X25519:P-384", "-servername", "ledger.shop.svc")),
+    "tls_refused": (s_server("-tls1_3"), s_client("-tls1_2", "-servername", "ledger.shop.svc")),
+    "tls_unknown_name": (s_server("-tls1_2", "-servername", "other", "-cert2", "{cert}", "-key2", "{key}"),
+                         s_client("-servername", "ledger.shop.svc")),
+}
+
+
+def tshark(capture, *options):
+    command = ["tshark", "-r", capture, "-d", f"tcp.port=={PORT},{options[0]}", *options[1:]]
+    output = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
+    return [line.split("\t") for line in output.splitlines()]
+
+
+def fields(*names):
+    return [part for name in names for part in ("-e", name)]
+
+
+def segments(capture):
+    rows = tshark(capture, "data", "-Y", f"tcp.len > 0 && tcp.port == {PORT} && !tcp.analysis.retransmission", "-T", "fields",
+                  *fields("tcp.dstport", "tcp.payload"))
+    return [{"from": "client" if int(to) == PORT else "server", "hex": payload} for to, payload in rows]
+
+
+def read_http(capture):
+    """Every message, also where several share a frame: PDML alone keeps those apart."""
+    command = ["tshark", "-r", capture, "-d", f"tcp.port=={PORT},http", "-Y", f"http && tcp.port == {PORT}", "-T", "pdml"]
+    pdml = subprocess.run([str(part) for part in command], check=True, capture_output=True).stdout
+    requests, statuses = [], []
+    for message in ElementTree.fromstring(pdml).iter("proto"):
+        if message.get("name") != "http":
+            continue
+        read = {field.get("name"): field.get("show") for field in message.iter("field")}
+        if "http.request.method" in read:
+            path = read["http.request.uri"].split("?")[0]
+            requests.append({"method": read["http.request.method"], "path": path,
+                             "authorization": (read.get("http.authorization") or "").removesuffix("\\r\\n") or None})
+        elif "http.response.code" in read:
+            statuses.append(int(read["http.response.code"]))
+    return {"requests": requests, "statuses": statuses}
+
+
+def read_tls(capture):
+    names = ["tls.handshake.type", "tls.handshake.extensions_server_name", "tls.handshake.extensions_alpn_str",
+             "tls.handshake.version", "tls.handshake.extensions.supported_version", "tls.alert_message.level",
+             "tls.alert_message.desc"]
+    rows = tshark(capture, "tls", "-Y", "tls.handshake.type <= 2 || tls.alert_message", "-T", "fields", "-E",
+                  "occurrence=a", "-E", "aggregator=|", "-E", "header=n", *fields("tcp.dstport", *names))
+    return [{"from": "client" if int(to) == PORT else "server",
+             **{name: value for name, value in zip(names, values) if value}} for to, *values in rows]
+
+
+def record(pcap, place, talk):
+    recorder = subprocess.Popen(["dumpcap", "-q", "-i", "lo", "-w", pcap], stderr=subprocess.PIPE)
+    while b"File:" not in (line := recorder.stderr.readline()):
+        if not line:
+            sys.exit("dumpcap does not record")
+    time.sleep(0.5)
+    talk(place)
+    # It buffers: let the last segments arrive.
+    time.sleep(1)
+    recorder.terminate()
+    recorder.wait()
+
+
+def capture(name):
+    start, talk = SCENES[name]
+    with tempfile.TemporaryDirectory() as directory:
+        place = Place(directory)
+        pcap = place.dir / "capture.pcap"
+        process = start(place)
+        try:
+            record(pcap, place, talk)
+        finally:
+            process.terminate()
+            process.wait()
+        reading = read_http(pcap) if name.startswith("http") else read_tls(pcap)
+        made = {"segments": segments(pcap), "tshark": reading}
+    (HERE / f"{name}.json").write_text(json.dumps(made, indent=1) + "\n")
+    print(name, json.dumps(reading))
+
+
+if __name__ == "__main__":
+    if os.environ.get("IN_NAMESPACE") != "1":
+        os.execvpe("unshare", ["unshare", "-n", sys.executable, __file__, *sys.argv[1:]],
+                   {**os.environ, "IN_NAMESPACE": "1"})
+    # Segments of a real size, not loopback's 64 KiB.
+    subprocess.run(["ip", "link", "set", "lo", "mtu", "1500", "up"], check=True)
+    for scene in sys.argv[1:] or SCENES:
+        capture(scene)
