@@ -36,7 +36,11 @@ pub fn release_binary() -> Result<PathBuf> {
 #[derive(Default)]
 pub struct DaemonBuilder {
     graph: Option<String>,
+<<<<<<< HEAD
     elsewhere: String,
+=======
+    socket: Option<PathBuf>,
+>>>>>>> iinput
     arguments: Vec<String>,
 }
 
@@ -48,10 +52,17 @@ impl DaemonBuilder {
         self
     }
 
+<<<<<<< HEAD
     /// Objects beside the node's own, as YAML documents: what is on other nodes.
     #[must_use]
     pub fn elsewhere(mut self, yaml: &str) -> Self {
         self.elsewhere = format!("---\n{yaml}");
+=======
+    /// Another path for its socket.
+    #[must_use]
+    pub fn socket(mut self, path: &Path) -> Self {
+        self.socket = Some(path.to_owned());
+>>>>>>> iinput
         self
     }
 
@@ -70,7 +81,7 @@ impl DaemonBuilder {
         let directory = Directory::new()?;
         let inventory = directory.write("inventory.yaml", node.inventory_yaml() + &self.elsewhere)?;
         let listen = free_address()?;
-        let socket = directory.path().join("observer.sock");
+        let socket = self.socket.unwrap_or_else(|| directory.path().join("observer.sock"));
         let mut command = Command::new(release_binary()?);
         command.arg("run").arg("--inventory").arg(&inventory);
         command.arg("--cgroup-root").arg(node.cgroup_root());

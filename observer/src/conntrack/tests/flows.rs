@@ -260,3 +260,16 @@ fn a_full_table_refuses_and_counts_and_takes_again_when_there_is_room() {
     table.open(Open { cookie: Cookie(20), ..server() }, note);
     assert_eq!((table.len(), table.refused()), (3, 3));
 }
+
+#[test]
+fn a_nearly_full_table_makes_room_by_ending_the_flows_that_were_silent_for_longest() {
+    let mut table: Table<Diary> = Table::new(Settings { max_flows: 16, twin_wait: Duration::from_secs(1) });
+    for cookie in 1..15 {
+        table.open(Open { cookie: Cookie(cookie), time: at(cookie), ..server() }, note);
+    }
+    assert!(table.make_room().is_empty(), "there is room enough");
+    table.open(Open { cookie: Cookie(15), time: at(15), ..server() }, note);
+    let ended: Vec<u64> = table.make_room().iter().map(|flow| flow.cookie.0).collect();
+    assert_eq!(ended, [1, 2], "an eighth of the bound, oldest first");
+    assert_eq!((table.len(), table.refused()), (13, 2));
+}
