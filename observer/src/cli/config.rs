@@ -60,6 +60,8 @@ pub struct ConfigFile {
     pub series_budget: Option<usize>,
     /// Bytes captured each time a client speaks.
     pub client_allowance: Option<u32>,
+    /// Seconds without a datagram after which a UDP conversation is over.
+    pub udp_idle: Option<u64>,
 }
 
 impl ConfigFile {

@@ -89,6 +89,7 @@ fn bad_values_name_their_line() {
 #[test]
 fn values_out_of_range_say_the_range() {
     assert!(complaint("series_budget: 10").contains("series_budget is 10; choose 1000 to 1000000"));
+    assert!(complaint("udp_idle: 0").contains("udp_idle is 0; choose 1 to 3600"));
     assert!(
         complaint("client_allowance: 1000000").contains("client_allowance is 1000000; choose 256 to 24576")
     );

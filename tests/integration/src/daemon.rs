@@ -36,7 +36,11 @@ pub fn release_binary() -> Result<PathBuf> {
 #[derive(Default)]
 pub struct DaemonBuilder {
     graph: Option<String>,
+<<<<<<< HEAD
+    elsewhere: String,
+=======
     socket: Option<PathBuf>,
+>>>>>>> iinput
     arguments: Vec<String>,
 }
 
@@ -48,10 +52,17 @@ impl DaemonBuilder {
         self
     }
 
+<<<<<<< HEAD
+    /// Objects beside the node's own, as YAML documents: what is on other nodes.
+    #[must_use]
+    pub fn elsewhere(mut self, yaml: &str) -> Self {
+        self.elsewhere = format!("---\n{yaml}");
+=======
     /// Another path for its socket.
     #[must_use]
     pub fn socket(mut self, path: &Path) -> Self {
         self.socket = Some(path.to_owned());
+>>>>>>> iinput
         self
     }
 
@@ -68,7 +79,7 @@ impl DaemonBuilder {
     /// It ends, or is not ready in time; with what it said.
     pub fn start(self, node: &SimNode) -> Result<Daemon> {
         let directory = Directory::new()?;
-        let inventory = directory.write("inventory.yaml", node.inventory_yaml())?;
+        let inventory = directory.write("inventory.yaml", node.inventory_yaml() + &self.elsewhere)?;
         let listen = free_address()?;
         let socket = self.socket.unwrap_or_else(|| directory.path().join("observer.sock"));
         let mut command = Command::new(release_binary()?);
@@ -208,6 +219,16 @@ impl Daemon {
             record["final"] == true
                 && record["client"]["principal"] == client
                 && record["server"]["principal"] == server
+        })
+    }
+
+    /// Waits for the last record of the flow whose client speaks from `port`.
+    ///
+    /// # Errors
+    /// None came in time.
+    pub fn wait_final_from(&self, port: u64) -> Result<Value> {
+        self.wait_for(&format!("final, from port {port}"), |record| {
+            record["final"] == true && record["client"]["port"] == port
         })
     }
 
