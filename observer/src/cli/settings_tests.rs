@@ -64,6 +64,7 @@ fn every_flag_of_run_has_a_key() {
 fn an_unknown_key_is_an_error_that_names_file_key_line_and_the_keys_there_are() {
     let text = complaint("listen: 127.0.0.1:1\nlisten_addres: 127.0.0.1:2\n");
     assert!(text.starts_with("line 2: unknown key \"listen_addres\"; there are inventory, "), "{text}");
+    assert!(complaint("node_name: n1\nlisten: nowhere\n").starts_with("line 2: listen: "));
     let text = complaint("exemptions:\n  - knid: unencrypted\n    reason: x\n");
     assert!(text.starts_with("line 2: unknown key \"knid\"; there are kind, client"), "{text}");
 }

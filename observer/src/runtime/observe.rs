@@ -131,6 +131,7 @@ impl Observation {
         for close in self.probe.reap_conversations(clock, |seen| now.since(seen.last) > self.udp_idle) {
             self.pipeline.event(Event::UdpClose(close));
         }
+        self.pipeline.make_room();
         let refused = self.pipeline.refused_flows();
         self.metrics.lost_total("conntrack", refused);
         if refused > 0 {

@@ -37,6 +37,7 @@ pub fn release_binary() -> Result<PathBuf> {
 pub struct DaemonBuilder {
     graph: Option<String>,
     elsewhere: String,
+    socket: Option<PathBuf>,
     arguments: Vec<String>,
 }
 
@@ -55,6 +56,13 @@ impl DaemonBuilder {
         self
     }
 
+    /// Another path for its socket.
+    #[must_use]
+    pub fn socket(mut self, path: &Path) -> Self {
+        self.socket = Some(path.to_owned());
+        self
+    }
+
     /// More arguments of `observer run`.
     #[must_use]
     pub fn arguments<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
@@ -70,7 +78,7 @@ impl DaemonBuilder {
         let directory = Directory::new()?;
         let inventory = directory.write("inventory.yaml", node.inventory_yaml() + &self.elsewhere)?;
         let listen = free_address()?;
-        let socket = directory.path().join("observer.sock");
+        let socket = self.socket.unwrap_or_else(|| directory.path().join("observer.sock"));
         let mut command = Command::new(release_binary()?);
         command.arg("run").arg("--inventory").arg(&inventory);
         command.arg("--cgroup-root").arg(node.cgroup_root());

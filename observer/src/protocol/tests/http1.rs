@@ -202,6 +202,13 @@ fn after_switching_protocols_nothing_is_a_request() {
 }
 
 #[test]
+fn a_switch_in_the_middle_of_a_head_is_http_with_a_malformed_head() {
+    let mut talk = Talk::default();
+    talk.client("GET / HTTP/1.1\r\n").server("HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    assert_eq!((talk.protocol(), talk.malformed()), (Some(Protocol::Http11), vec!["head-incomplete"]));
+}
+
+#[test]
 fn a_tunnel_begins_with_a_2xx_to_connect_and_only_then() {
     let connect = "CONNECT ledger:443 HTTP/1.1\r\nHost: ledger:443\r\n\r\n";
     let mut talk = Talk::default();
