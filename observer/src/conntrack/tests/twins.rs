@@ -141,5 +141,5 @@ fn segments_held_back_when_an_end_is_kept_are_not_forgotten() {
     table.keep(Cookie(CLIENT));
     table.tick(at(1_150), note);
     let diary = &table.get(Cookie(CLIENT)).unwrap().session;
-    assert_eq!(*diary, [(true, super::Heard::Gap(10)), said(true, b"late", false)]);
+    assert_eq!(*diary, [(true, Heard::Gap(10)), said(true, b"late", false)]);
 }
