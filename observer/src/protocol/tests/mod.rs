@@ -4,7 +4,9 @@ mod captures;
 mod hostile;
 mod http1;
 mod loss;
+mod mesh;
 mod midstream;
+mod mtls;
 mod sniff;
 mod tls;
 
