@@ -2,14 +2,17 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use observer::cli::{self, Cli, CliError, Command, RunSettings};
 use observer::{probe, runtime};
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(error) => return fail(&error),
+    };
+    let result = match cli.command {
         Command::Run(args) => RunSettings::load(*args).and_then(|settings| {
-            runtime::run(&settings).map_err(|error| CliError::Failed(format!("{error:#}")))
+            runtime::run(&settings).map_err(|error| CliError::Failed(cli::with_causes(error.as_ref())))
         }),
         Command::Flows(args) => cli::run_flows(&args),
         Command::Findings(args) => cli::run_findings(&args),
@@ -19,9 +22,11 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("observer: {error}");
-            error.exit_code()
-        }
+        Err(error) => fail(&error),
     }
+}
+
+fn fail(error: &CliError) -> ExitCode {
+    eprintln!("observer: {}", cli::one_line(&error.to_string()));
+    error.exit_code()
 }

@@ -60,6 +60,8 @@ pub struct ConfigFile {
     pub series_budget: Option<usize>,
     /// Bytes captured each time a client speaks.
     pub client_allowance: Option<u32>,
+    /// Seconds without a datagram after which a UDP conversation is over.
+    pub udp_idle: Option<u64>,
 }
 
 impl ConfigFile {
@@ -89,11 +91,11 @@ impl ConfigFile {
     /// One line that names the key, its line and the way out.
     pub fn parse(text: &str) -> Result<Self, String> {
         let parsed: Result<Option<Self>, _> = serde_saphyr::from_str(text);
-        parsed.map(Option::unwrap_or_default).map_err(|error| complaint(&error))
+        parsed.map(Option::unwrap_or_default).map_err(|error| complaint(&error, text))
     }
 }
 
-fn complaint(error: &serde_saphyr::Error) -> String {
+fn complaint(error: &serde_saphyr::Error, file: &str) -> String {
     let error = error.without_snippet();
     let line = error.location().map_or_else(String::new, |at| format!("line {}: ", at.line()));
     if let serde_saphyr::Error::SerdeUnknownField { field, expected, .. } = error {
@@ -101,5 +103,13 @@ fn complaint(error: &serde_saphyr::Error) -> String {
     }
     let text = error.to_string();
     let text: Vec<&str> = text.split_whitespace().collect();
-    format!("{line}{}; correct it or remove the key", text.join(" "))
+    let key = error.location().and_then(|at| key_in(file, at.line())).unwrap_or_default();
+    format!("{line}{key}{}; correct it or remove the key", text.join(" "))
+}
+
+/// The key that a line of the file begins with, for the message that a value is wrong.
+fn key_in(file: &str, line: u64) -> Option<String> {
+    let line = file.lines().nth(usize::try_from(line.checked_sub(1)?).ok()?)?;
+    let (key, _) = line.trim_start_matches([' ', '-']).split_once(':')?;
+    key.chars().all(|c| c.is_ascii_lowercase() || c == '_').then(|| format!("{key}: "))
 }

@@ -9,6 +9,7 @@ mod filter;
 mod findings;
 mod flows;
 mod output;
+mod parse;
 mod run;
 mod settings;
 
@@ -25,6 +26,7 @@ pub use filter::FilterArgs;
 pub use findings::FindingsArgs;
 pub use flows::FlowsArgs;
 pub use output::Format;
+pub use parse::{one_line, with_causes};
 pub use run::{LogLevel, Output, RunArgs};
 pub use settings::{IssuerKeys, RunSettings};
 

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use observer_common::Settings;
@@ -17,6 +18,10 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr
 const MAX_SERIES_BUDGET: usize = 1_000_000;
 /// Less holds no useful request head.
 const MIN_CLIENT_ALLOWANCE: u32 = 256;
+/// In seconds; as long as Linux tracks a UDP exchange without a stream (net.netfilter.nf_conntrack_udp_timeout).
+const DEFAULT_UDP_IDLE: u64 = 30;
+/// In seconds; beyond it the kernel's table would only fill.
+const MAX_UDP_IDLE: u64 = 3600;
 /// A metric label should stay one: in characters.
 const MAX_REASON: usize = 64;
 
@@ -52,6 +57,8 @@ pub struct RunSettings {
     pub series_budget: usize,
     /// Bytes captured each time a client speaks.
     pub client_allowance: u32,
+    /// A UDP conversation this long without a datagram is over.
+    pub udp_idle: Duration,
 }
 
 impl RunSettings {
@@ -89,6 +96,8 @@ impl RunSettings {
         let client_allowance = file.client_allowance.unwrap_or(Settings::DEFAULT_CLIENT_ALLOWANCE);
         between("client_allowance", client_allowance, MIN_CLIENT_ALLOWANCE, Settings::MAX_ALLOWANCE)
             .map_err(in_file)?;
+        let udp_idle = file.udp_idle.unwrap_or(DEFAULT_UDP_IDLE);
+        between("udp_idle", udp_idle, 1, MAX_UDP_IDLE).map_err(in_file)?;
 
         // The pair is one setting: half of it from here and half from there would match by accident.
         let (issuer, jwks) = if args.issuer.is_empty() && args.jwks.is_empty() {
@@ -126,6 +135,7 @@ impl RunSettings {
             credential_headers,
             series_budget,
             client_allowance,
+            udp_idle: Duration::from_secs(udp_idle),
         })
     }
 }

@@ -64,6 +64,7 @@ fn every_flag_of_run_has_a_key() {
 fn an_unknown_key_is_an_error_that_names_file_key_line_and_the_keys_there_are() {
     let text = complaint("listen: 127.0.0.1:1\nlisten_addres: 127.0.0.1:2\n");
     assert!(text.starts_with("line 2: unknown key \"listen_addres\"; there are inventory, "), "{text}");
+    assert!(complaint("node_name: n1\nlisten: nowhere\n").starts_with("line 2: listen: "));
     let text = complaint("exemptions:\n  - knid: unencrypted\n    reason: x\n");
     assert!(text.starts_with("line 2: unknown key \"knid\"; there are kind, client"), "{text}");
 }
@@ -88,6 +89,7 @@ fn bad_values_name_their_line() {
 #[test]
 fn values_out_of_range_say_the_range() {
     assert!(complaint("series_budget: 10").contains("series_budget is 10; choose 1000 to 1000000"));
+    assert!(complaint("udp_idle: 0").contains("udp_idle is 0; choose 1 to 3600"));
     assert!(
         complaint("client_allowance: 1000000").contains("client_allowance is 1000000; choose 256 to 24576")
     );

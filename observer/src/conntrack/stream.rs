@@ -107,6 +107,15 @@ impl Stream {
         }
     }
 
+    /// The stream is over, `total` bytes after its `start`: what was not delivered of them was not captured.
+    pub fn end_at(&mut self, start: u32, total: u64, deliver: &mut impl FnMut(Piece<'_>)) {
+        // Positions are known modulo 2^32 only.
+        let end = start.wrapping_add(total as u32);
+        if self.next.is_some_and(|next| (end.wrapping_sub(next) as i32) > 0) {
+            self.jump(end, deliver);
+        }
+    }
+
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         !self.held.is_empty()
@@ -169,5 +178,31 @@ impl Stream {
             }
             self.release(deliver);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is handed on after `total` bytes were sent of which `seen` were captured.
+    fn end(start: u32, seen: &[u8], total: u64) -> Vec<(usize, u64)> {
+        let mut stream = Stream::starting_at(start);
+        let mut pieces = Vec::new();
+        let mut deliver = |piece: Piece<'_>| match piece {
+            Piece::Bytes { bytes, .. } => pieces.push((bytes.len(), 0)),
+            Piece::Gap { len } => pieces.push((0, len)),
+        };
+        stream.push(start, seen, true, 0, Timestamp(0), &mut deliver);
+        stream.end_at(start, total, &mut deliver);
+        pieces
+    }
+
+    #[test]
+    fn bytes_that_were_sent_last_and_not_captured_are_a_gap() {
+        assert_eq!(end(1000, b"GET / ", 6), [(6, 0)]);
+        assert_eq!(end(1000, b"GET / ", 5000), [(6, 0), (0, 4994)]);
+        assert_eq!(end(u32::MAX - 2, b"GET / ", 100), [(6, 0), (0, 94)], "sequence numbers wrap");
+        assert_eq!(end(1000, b"GET / ", 0), [(6, 0)], "an RST cut the count short");
     }
 }

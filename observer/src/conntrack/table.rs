@@ -152,10 +152,25 @@ impl<S: Default> Table<S> {
         self.len() == 0
     }
 
-    /// Flows and segments that found the table full, since start.
+    /// Flows and segments that found the table full or had to make room, since start.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// A table that is nearly full holds flows whose end was lost: takes out the ones that were silent for longest,
+    /// an eighth of all, so that new ones find room. Empty while there is room enough.
+    pub fn make_room(&mut self) -> Vec<Flow<S>> {
+        let bound = self.settings.max_flows;
+        if self.len() < bound - bound / 16 {
+            return Vec::new();
+        }
+        let mut ages: Vec<(Timestamp, Cookie)> =
+            self.flows.values().map(|flow| (flow.last_seen, flow.cookie)).collect();
+        ages.sort_unstable();
+        ages.truncate(bound / 8);
+        self.refused += ages.len() as u64;
+        ages.into_iter().filter_map(|(_, cookie)| self.remove(cookie)).collect()
     }
 
     /// A connection opened. If this is the server's end of one whose client's end waits here, the two become one
@@ -326,9 +341,17 @@ impl<S: Default> Table<S> {
         flow.last_seen = close.time;
         for direction in [Direction::Received, Direction::Sent] {
             let from_client = flow.from_client(direction);
-            let Flow { received, sent, session, .. } = &mut *flow;
-            let stream = if direction == Direction::Received { received } else { sent };
-            stream.finish(&mut |piece| deliver(session, from_client, piece));
+            let Flow { received, sent, session, start, .. } = &mut *flow;
+            let (stream, total) = match direction {
+                Direction::Received => (received, close.bytes_received),
+                Direction::Sent => (sent, close.bytes_sent),
+            };
+            let mut deliver = |piece: Piece<'_>| deliver(session, from_client, piece);
+            stream.finish(&mut deliver);
+            if let Some((sent_start, received_start)) = start.filter(|_| close.established) {
+                let first = if direction == Direction::Received { received_start } else { sent_start };
+                stream.end_at(first, total, &mut deliver);
+            }
         }
         flow.closed = Some(close);
         match flow.stage {

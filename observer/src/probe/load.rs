@@ -11,8 +11,8 @@ use aya::programs::{CgroupAttachMode, Program, ProgramError};
 use aya::sys::SyscallError;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
-use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use observer_common::{Counter, Settings, UdpConversation, UdpKey};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use thiserror::Error;
 
 use super::CgroupRoot;
@@ -301,7 +301,7 @@ fn shorten(text: &str) -> String {
 
 /// Before 5.11 map memory counts against RLIMIT_MEMLOCK. Failure shows when the maps are created.
 fn raise_memlock_limit() {
-    if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
+    if let Err(error) = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }) {
         tracing::debug!(%error, "RLIMIT_MEMLOCK stays as it is");
     }
 }

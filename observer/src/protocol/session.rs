@@ -80,6 +80,7 @@ impl Session {
             State::Http1(http1) => {
                 http1.push(client, piece, settings, witness);
                 if http1.is_over() {
+                    http1.finish(witness);
                     self.state = State::Done;
                 }
             }

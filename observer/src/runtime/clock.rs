@@ -2,8 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::sys::time::TimeValLike as _;
-use nix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::decode::ClockOffset;
 use crate::model::Timestamp;
@@ -21,6 +20,6 @@ pub fn offset() -> ClockOffset {
 }
 
 fn monotonic() -> u64 {
-    let Ok(time) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return 0 };
-    u64::try_from(time.num_nanoseconds()).unwrap_or(0)
+    let time = clock_gettime(ClockId::Monotonic);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }

@@ -98,8 +98,14 @@ pub fn run(settings: &RunSettings) -> Result<()> {
             None
         }
     };
-    let observation =
-        Observation { probe, pipeline, metrics: metrics.clone(), heartbeat: heartbeat.clone(), self_test };
+    let observation = Observation {
+        probe,
+        pipeline,
+        metrics: metrics.clone(),
+        heartbeat: heartbeat.clone(),
+        self_test,
+        udp_idle: settings.udp_idle,
+    };
     let stop = Arc::new(AtomicBool::new(false));
     let observing = {
         let stop = stop.clone();

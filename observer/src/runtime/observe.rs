@@ -20,8 +20,6 @@ const IDLE_WAIT: Duration = Duration::from_millis(40);
 const TICK: Duration = Duration::from_millis(50);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(60);
-/// A UDP conversation this long without a datagram is over.
-const UDP_IDLE: Duration = Duration::from_secs(30);
 /// The canary's connection never leaves this host: milliseconds are enough.
 const CANARY_WAIT: Duration = Duration::from_secs(3);
 
@@ -32,6 +30,8 @@ pub struct Observation {
     pub metrics: Arc<Metrics>,
     pub heartbeat: Heartbeat,
     pub self_test: Option<SelfTest>,
+    /// A UDP conversation this long without a datagram is over.
+    pub udp_idle: Duration,
 }
 
 /// The canary, and what keeps the daemon from being ready until it was seen: whoever waits for readiness must not
@@ -128,9 +128,10 @@ impl Observation {
             }
             Err(error) => tracing::warn!(%error, "the kernel programs' counters cannot be read"),
         }
-        for close in self.probe.reap_conversations(clock, |seen| now.since(seen.last) > UDP_IDLE) {
+        for close in self.probe.reap_conversations(clock, |seen| now.since(seen.last) > self.udp_idle) {
             self.pipeline.event(Event::UdpClose(close));
         }
+        self.pipeline.make_room();
         let refused = self.pipeline.refused_flows();
         self.metrics.lost_total("conntrack", refused);
         if refused > 0 {

@@ -163,6 +163,14 @@ impl Pipeline {
         }
     }
 
+    /// Ends the flows that were silent for longest if the table is nearly full.
+    pub fn make_room(&mut self) {
+        for flow in self.table.make_room() {
+            let keep_paths = self.world.keeps_paths();
+            finish(flow, &mut self.verifier, keep_paths, &mut self.world, &mut self.commands);
+        }
+    }
+
     /// What the kernel is to be told.
     pub fn next_command(&mut self) -> Option<Command> {
         self.commands.pop_front()

@@ -36,6 +36,8 @@ pub fn release_binary() -> Result<PathBuf> {
 #[derive(Default)]
 pub struct DaemonBuilder {
     graph: Option<String>,
+    elsewhere: String,
+    socket: Option<PathBuf>,
     arguments: Vec<String>,
 }
 
@@ -44,6 +46,20 @@ impl DaemonBuilder {
     #[must_use]
     pub fn graph(mut self, yaml: &str) -> Self {
         self.graph = Some(yaml.to_owned());
+        self
+    }
+
+    /// Objects beside the node's own, as YAML documents: what is on other nodes.
+    #[must_use]
+    pub fn elsewhere(mut self, yaml: &str) -> Self {
+        self.elsewhere = format!("---\n{yaml}");
+        self
+    }
+
+    /// Another path for its socket.
+    #[must_use]
+    pub fn socket(mut self, path: &Path) -> Self {
+        self.socket = Some(path.to_owned());
         self
     }
 
@@ -60,9 +76,9 @@ impl DaemonBuilder {
     /// It ends, or is not ready in time; with what it said.
     pub fn start(self, node: &SimNode) -> Result<Daemon> {
         let directory = Directory::new()?;
-        let inventory = directory.write("inventory.yaml", node.inventory_yaml())?;
+        let inventory = directory.write("inventory.yaml", node.inventory_yaml() + &self.elsewhere)?;
         let listen = free_address()?;
-        let socket = directory.path().join("observer.sock");
+        let socket = self.socket.unwrap_or_else(|| directory.path().join("observer.sock"));
         let mut command = Command::new(release_binary()?);
         command.arg("run").arg("--inventory").arg(&inventory);
         command.arg("--cgroup-root").arg(node.cgroup_root());
@@ -200,6 +216,16 @@ impl Daemon {
             record["final"] == true
                 && record["client"]["principal"] == client
                 && record["server"]["principal"] == server
+        })
+    }
+
+    /// Waits for the last record of the flow whose client speaks from `port`.
+    ///
+    /// # Errors
+    /// None came in time.
+    pub fn wait_final_from(&self, port: u64) -> Result<Value> {
+        self.wait_for(&format!("final, from port {port}"), |record| {
+            record["final"] == true && record["client"]["port"] == port
         })
     }
 

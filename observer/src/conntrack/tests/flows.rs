@@ -172,6 +172,8 @@ fn the_listeners_segments_go_to_no_other_connection_and_no_later_one() {
     table.tick(at(999), note);
     table.open(server(), note);
     assert_eq!(*diary(&table, SERVER), [said(true, b"GET ", true)]);
+    table.tick(at(5_000), note);
+    assert_eq!(diary(&table, SERVER).len(), 1);
 
     let mut table = super::table();
     table.payload(&orphan(2_000, b"GET ", 0), note);
@@ -257,4 +259,17 @@ fn a_full_table_refuses_and_counts_and_takes_again_when_there_is_room() {
     assert!(table.remove(Cookie(10)).is_some());
     table.open(Open { cookie: Cookie(20), ..server() }, note);
     assert_eq!((table.len(), table.refused()), (3, 3));
+}
+
+#[test]
+fn a_nearly_full_table_makes_room_by_ending_the_flows_that_were_silent_for_longest() {
+    let mut table: Table<Diary> = Table::new(Settings { max_flows: 16, twin_wait: Duration::from_secs(1) });
+    for cookie in 1..15 {
+        table.open(Open { cookie: Cookie(cookie), time: at(cookie), ..server() }, note);
+    }
+    assert!(table.make_room().is_empty(), "there is room enough");
+    table.open(Open { cookie: Cookie(15), time: at(15), ..server() }, note);
+    let ended: Vec<u64> = table.make_room().iter().map(|flow| flow.cookie.0).collect();
+    assert_eq!(ended, [1, 2], "an eighth of the bound, oldest first");
+    assert_eq!((table.len(), table.refused()), (13, 2));
 }

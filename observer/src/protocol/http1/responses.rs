@@ -15,6 +15,8 @@ enum State {
     Chunked(Chunks),
     /// Until a status line at a turn.
     Lost,
+    /// At a turn after being lost: perhaps in a status line, whose start is in the buffer.
+    Searching(Buffer),
     UntilClose,
 }
 
@@ -69,14 +71,26 @@ impl Responses {
         witness: &mut impl Witness,
     ) -> bool {
         // The client spoke again, so the last response is over wherever it was lost.
-        if turn && matches!(self.state, State::Lost) && bytes.starts_with(STATUS_LINE) {
-            // Which of the earlier requests were answered meanwhile is not known; the last one was not.
-            awaited.drain(..awaited.len().saturating_sub(1));
-            self.state = State::Head(Buffer::default());
+        if turn && matches!(self.state, State::Lost | State::Searching(_)) {
+            self.state = State::Searching(Buffer::default());
         }
         while !bytes.is_empty() {
             match &mut self.state {
                 State::Lost | State::UntilClose => return false,
+                State::Searching(buffer) => {
+                    buffer.extend(bytes);
+                    if buffer.bytes().starts_with(STATUS_LINE) {
+                        // Which of the earlier requests were answered meanwhile is not known; the last one was not.
+                        awaited.drain(..awaited.len().saturating_sub(1));
+                        let line = std::mem::take(buffer);
+                        self.state = State::Head(Buffer::default());
+                        return self.bytes(line.bytes(), false, awaited, settings, witness);
+                    }
+                    if !STATUS_LINE.starts_with(buffer.bytes()) {
+                        self.state = State::Lost;
+                    }
+                    return false;
+                }
                 State::Body(left) => {
                     let here = (*left).min(bytes.len() as u64);
                     bytes = &bytes[here as usize..];

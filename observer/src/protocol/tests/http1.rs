@@ -119,7 +119,7 @@ fn contradictory_lengths_make_a_request_unknown_and_the_next_turn_is_read_again(
         let mut talk = Talk::default();
         talk.client(format!("POST / HTTP/1.1\r\n{headers}\r\nAuthorization: Bearer one\r\n\r\n{GET}"));
         let unknown = ("?", Shown::Unknown("contradictory-length"));
-        assert_eq!(talk.requests(), [unknown.clone()], "{headers}");
+        assert_eq!(talk.requests(), std::slice::from_ref(&unknown), "{headers}");
         assert_eq!(talk.malformed(), ["contradictory-length"], "{headers}");
         talk.server(OK).client(GET);
         assert_eq!(talk.requests(), [unknown, ("GET", Shown::None)], "{headers}");
@@ -199,6 +199,13 @@ fn after_switching_protocols_nothing_is_a_request() {
     talk.client(GET).server(OK).ends();
     assert_eq!(talk.requests(), [("GET", bearer("one"))]);
     assert_eq!(talk.statuses(), [101]);
+}
+
+#[test]
+fn a_switch_in_the_middle_of_a_head_is_http_with_a_malformed_head() {
+    let mut talk = Talk::default();
+    talk.client("GET / HTTP/1.1\r\n").server("HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    assert_eq!((talk.protocol(), talk.malformed()), (Some(Protocol::Http11), vec!["head-incomplete"]));
 }
 
 #[test]

@@ -122,6 +122,16 @@ fn a_lost_response_is_no_status_and_the_next_one_is_read() {
 }
 
 #[test]
+fn after_a_lost_response_a_status_line_at_a_turn_may_come_in_pieces() {
+    let mut talk = Talk::default();
+    talk.client(GET).loses(false, 300).client(GET);
+    for byte in OK.bytes() {
+        talk.server([byte]);
+    }
+    assert_eq!(talk.statuses(), [200]);
+}
+
+#[test]
 fn the_request_that_a_lost_answer_belonged_to_does_not_decide_how_a_later_one_is_read() {
     let mut talk = Talk::default();
     talk.client("GET / HTTP/1.1\r\n\r\nCONNECT a:1 HTTP/1.1\r\n\r\n");

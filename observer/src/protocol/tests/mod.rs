@@ -4,6 +4,7 @@ mod captures;
 mod hostile;
 mod http1;
 mod loss;
+mod memory;
 mod mesh;
 mod midstream;
 mod mtls;
