@@ -12,6 +12,7 @@ mod tls;
 
 pub use datagram::datagram;
 pub use session::{Interest, Piece, Session, Settings};
+pub use tls::infer_tunnel;
 
 use crate::model::{Encryption, Protocol};
 
