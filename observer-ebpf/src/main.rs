@@ -4,17 +4,25 @@
 //! UAPI contexts alone, so the same object loads on every kernel from 5.10 on.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
-#![cfg(any(target_arch = "bpf", test))]
 #![allow(clippy::undocumented_unsafe_blocks, reason = "every access is checked by the kernel's verifier")]
 
+#[cfg(target_arch = "bpf")]
 mod cgroup_skb;
+#[cfg(target_arch = "bpf")]
 mod datagram;
+#[cfg(target_arch = "bpf")]
 mod field;
+#[cfg(target_arch = "bpf")]
 mod maps;
+#[cfg(target_arch = "bpf")]
 mod packet;
+#[cfg(target_arch = "bpf")]
 mod ring;
+#[cfg(target_arch = "bpf")]
 mod segment;
+#[cfg(target_arch = "bpf")]
 mod sock_ops;
+#[cfg(target_arch = "bpf")]
 mod socket;
 
 #[cfg(target_arch = "bpf")]
@@ -29,3 +37,7 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// For tools that look at the whole workspace on the host.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}

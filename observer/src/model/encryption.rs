@@ -34,6 +34,21 @@ pub enum Mesh {
     Consul,
 }
 
+/// Whom a mesh's proxy means to reach, as the name in its ClientHello tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeshTarget {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub service: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub namespace: Option<Arc<str>>,
+    /// The Service's, not the pod's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub port: Option<u16>,
+    /// `namespace/name`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub service_account: Option<Arc<str>>,
+}
+
 /// Encryption below the sockets, between two nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -60,8 +75,16 @@ pub struct Encryption {
     /// The client's offer, in its order.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub alpn: Vec<Arc<str>>,
+    /// An encrypted ClientHello (RFC 9849) was sent, or feigned: `sni` may be a front, and the real name hidden.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub ech: bool,
+    /// The URIs (SPIFFE IDs) and DNS names in the client's certificate, where that went in clear.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub client_identity: Vec<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mesh: Option<Mesh>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mesh_target: Option<MeshTarget>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub evidence: Option<Evidence>,
     pub link: Link,

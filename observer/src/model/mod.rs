@@ -13,7 +13,7 @@ mod time;
 pub use authentication::{Authentication, AuthenticationStatus, Scheme, TokenFacts, TokenKind};
 pub use declaration::{Declaration, DeclarationStatus};
 pub use edge::{EdgeEnd, EdgeKey, EdgePort};
-pub use encryption::{Encryption, EncryptionStatus, Evidence, Link, Mesh};
+pub use encryption::{Encryption, EncryptionStatus, Evidence, Link, Mesh, MeshTarget};
 pub use event::{Close, Cookie, Direction, Endpoint, Event, Open, Payload, Transport, UdpClose};
 pub use finding::{FindingKind, FindingSet};
 pub use identity::{Identity, Kind, Pod, Port, Workload};

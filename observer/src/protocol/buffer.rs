@@ -34,6 +34,7 @@ impl Buffer {
     }
 
     /// Drops the first `count` bytes.
+    #[allow(dead_code, reason = "for parsers that read in place")]
     pub fn consume(&mut self, count: usize) {
         let count = count.min(self.bytes.len());
         let left = self.bytes.len() - count;

@@ -20,6 +20,7 @@ mod upgrade;
 
 pub use datagram::datagram;
 pub use session::{Interest, Piece, Session, Settings};
+pub use tls::infer_tunnel;
 
 use crate::model::{Encryption, Protocol};
 

@@ -38,7 +38,8 @@ impl Capture {
         let directory = Directory::new()?;
         let said = directory.path().join("stderr");
         let mut command = Command::new("dumpcap");
-        command.args(["-q", "-i", interface, "-B", "16", "-w"]).arg(directory.path().join("capture.pcapng"));
+        // In MiB: room for all that any test sends, so that a busy machine drops nothing.
+        command.args(["-q", "-i", interface, "-B", "64", "-w"]).arg(directory.path().join("capture.pcapng"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&said)?);
         let mut process = place.spawn(command)?;
         let deadline = Instant::now() + STARTS_WITHIN;

@@ -36,11 +36,8 @@ pub fn release_binary() -> Result<PathBuf> {
 #[derive(Default)]
 pub struct DaemonBuilder {
     graph: Option<String>,
-<<<<<<< HEAD
     elsewhere: String,
-=======
     socket: Option<PathBuf>,
->>>>>>> iinput
     arguments: Vec<String>,
 }
 
@@ -52,17 +49,17 @@ impl DaemonBuilder {
         self
     }
 
-<<<<<<< HEAD
     /// Objects beside the node's own, as YAML documents: what is on other nodes.
     #[must_use]
     pub fn elsewhere(mut self, yaml: &str) -> Self {
         self.elsewhere = format!("---\n{yaml}");
-=======
+        self
+    }
+
     /// Another path for its socket.
     #[must_use]
     pub fn socket(mut self, path: &Path) -> Self {
         self.socket = Some(path.to_owned());
->>>>>>> iinput
         self
     }
 

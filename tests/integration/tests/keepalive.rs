@@ -64,6 +64,7 @@ fn every_request_of_ten_thousand_on_kept_connections_is_counted_once() -> Result
 
     daemon.wait_final("shop/client", "shop/server")?;
     std::thread::sleep(std::time::Duration::from_secs(1));
+    assert_eq!(daemon.metric("observer_lost_events_total", &[])?, 0.0, "lost events");
     daemon.end(libc::SIGTERM)?;
     let finals = daemon.finals("shop/client", "shop/server")?;
     let sum =

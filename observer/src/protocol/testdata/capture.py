@@ -56,6 +56,15 @@ class Place:
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
              "-subj", "/CN=ledger", "-keyout", self.dir / "key.pem", "-out", self.dir / "cert.pem"],
             check=True, capture_output=True)
+        for name, names in [("client", "URI:spiffe://cluster.local/ns/shop/sa/orders,DNS:orders.shop.svc"), ("bare", None)]:
+            subprocess.run(
+                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+                 "-subj", f"/CN={name}", *(["-addext", f"subjectAltName={names}"] if names else []), "-keyout",
+                 self.dir / f"{name}.key", "-out", self.dir / f"{name}.pem"],
+                check=True, capture_output=True)
+        # A chain of 8 KB: as many copies of the certificate as it takes.
+        one = (self.dir / "cert.pem").read_text()
+        (self.dir / "chain.pem").write_text(one * (8192 * 4 // 3 // len(one) + 1))
 
 
 def server(*command, cwd=None):
@@ -81,7 +90,14 @@ def s_server(*options):
     def start(place):
         return server("openssl", "s_server", "-4", "-accept", PORT, "-cert", place.dir / "cert.pem", "-key",
                       place.dir / "key.pem", "-quiet",
-                      *[option.format(cert=place.dir / "cert.pem", key=place.dir / "key.pem") for option in options])
+                      *[option.format(cert=place.dir / "cert.pem", key=place.dir / "key.pem", dir=place.dir) for option in options])
+    return start
+
+
+def gnutls_serv(*options):
+    def start(place):
+        return server("gnutls-serv", "--port", PORT, "--echo", "--x509certfile", place.dir / "cert.pem", "--x509keyfile",
+                      place.dir / "key.pem", *options)
     return start
 
 
@@ -96,7 +112,33 @@ def curl(*options):
 
 def s_client(*options):
     def run(place):
-        subprocess.run(["openssl", "s_client", "-connect", f"{HOST}:{PORT}", *options], input=b"", capture_output=True)
+        command = ["openssl", "s_client", "-connect", f"{HOST}:{PORT}"]
+        command += [option.format(dir=place.dir) for option in options]
+        subprocess.run(command, input=b"", capture_output=True)
+    return run
+
+
+def s_client_resumed(*options):
+    """Only the second connection is kept: it resumes the first one's session, or tries to."""
+    def run(place):
+        command = ["openssl", "s_client", "-connect", f"{HOST}:{PORT}"]
+        command += [option.format(dir=place.dir) for option in options]
+        if not (place.dir / "session").exists():
+            with subprocess.Popen([*command, "-sess_out", place.dir / "session"], stdin=subprocess.PIPE,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+                time.sleep(0.5)
+                first.communicate(b"Q\n")
+            return
+        subprocess.run([*command, "-sess_in", place.dir / "session"], input=b"", capture_output=True)
+    run.twice = True
+    return run
+
+
+def gnutls_cli(*options):
+    def run(place):
+        command = ["gnutls-cli", "--port", str(PORT), HOST]
+        command += [option.format(dir=place.dir) for option in options]
+        subprocess.run(command, input=b"", capture_output=True)
     return run
 
 
@@ -141,6 +183,42 @@ SCENES = {
     "tls12_bare": (s_server("-tls1_2"), s_client("-noservername")),
     "tls13_retry": (s_server("-groups", "P-384"), s_client("-groups", "X25519:P-384", "-servername", "ledger.shop.svc")),
     "tls_refused": (s_server("-tls1_3"), s_client("-tls1_2", "-servername", "ledger.shop.svc")),
+    "tls10": (s_server("-tls1", "-cipher", "DEFAULT@SECLEVEL=0"),
+              s_client("-tls1", "-cipher", "DEFAULT@SECLEVEL=0", "-servername", "ledger.shop.svc")),
+    "tls11": (s_server("-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"),
+              s_client("-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0", "-servername", "ledger.shop.svc")),
+    "tls12_mtls": (s_server("-tls1_2", "-verify", "1"), s_client("-cert", "{dir}/client.pem", "-key", "{dir}/client.key")),
+    "tls12_mtls_nameless": (s_server("-tls1_2", "-verify", "1"), s_client("-cert", "{dir}/bare.pem", "-key", "{dir}/bare.key")),
+    "tls12_mtls_declined": (s_server("-tls1_2", "-verify", "1"), s_client()),
+    "tls12_mtls_denied": (s_server("-tls1_2", "-Verify", "1"), s_client()),
+    "tls12_mtls_chain": (s_server("-tls1_2", "-verify", "1", "-cert_chain", "{dir}/chain.pem"),
+                         s_client("-cert", "{dir}/client.pem", "-key", "{dir}/client.key")),
+    "tls12_mtls_resumed": (s_server("-tls1_2", "-verify", "1"),
+                           s_client_resumed("-cert", "{dir}/client.pem", "-key", "{dir}/client.key")),
+    "tls12_distrusted": (s_server("-tls1_2"), s_client("-verify_return_error", "-CAfile", "{dir}/client.pem")),
+    "tls13_distrusted": (s_server("-tls1_3"), s_client("-verify_return_error", "-CAfile", "{dir}/client.pem")),
+    "tls13_distrusted_ccm8": (s_server("-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_8_SHA256"),
+                              s_client("-ciphersuites", "TLS_AES_128_CCM_8_SHA256", "-verify_return_error", "-CAfile",
+                                       "{dir}/client.pem")),
+    "tls13_ccm8": (s_server("-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_8_SHA256"),
+                   s_client("-ciphersuites", "TLS_AES_128_CCM_8_SHA256", "-servername", "ledger.shop.svc")),
+    "tls13_mtls": (s_server("-tls1_3", "-verify", "1"), s_client("-cert", "{dir}/client.pem", "-key", "{dir}/client.key")),
+    "tls13_resumed": (s_server("-tls1_3"), s_client_resumed("-servername", "ledger.shop.svc")),
+    "tls13_early_data": (s_server("-tls1_3", "-early_data", "-no_anti_replay"),
+                         s_client_resumed("-servername", "ledger.shop.svc", "-early_data", "{dir}/body.txt")),
+    "tls13_gnutls": (gnutls_serv("--priority", "NORMAL:-VERS-ALL:+VERS-TLS1.3"),
+                     gnutls_cli("--insecure", "--sni-hostname", "ledger.shop.svc", "--alpn", "h2", "--alpn", "http/1.1")),
+    "tls13_distrusted_gnutls": (gnutls_serv("--priority", "NORMAL:-VERS-ALL:+VERS-TLS1.3"), gnutls_cli()),
+    "tls12_gnutls_mtls": (gnutls_serv("--priority", "NORMAL:-VERS-ALL:+VERS-TLS1.2"),
+                          gnutls_cli("--insecure", "--x509certfile", "{dir}/client.pem", "--x509keyfile", "{dir}/client.key")),
+    "tls13_istio": (s_server("-tls1_3", "-verify", "1", "-alpn", "istio"),
+                    s_client("-cert", "{dir}/client.pem", "-key", "{dir}/client.key", "-servername",
+                             "outbound_.9080_._.reviews.shop.svc.cluster.local", "-alpn", "istio-peer-exchange,istio")),
+    "tls13_linkerd": (s_server("-tls1_3", "-verify", "1"),
+                      s_client("-cert", "{dir}/client.pem", "-key", "{dir}/client.key", "-servername",
+                               "payments.shop.serviceaccount.identity.linkerd.cluster.local")),
+    "tls12_consul_bare": (s_server("-tls1_2"), s_client("-servername",
+        "web.default.dc1.internal.11111111-2222-3333-4444-555555555555.consul")),
     "tls_unknown_name": (s_server("-tls1_2", "-servername", "other", "-cert2", "{cert}", "-key2", "{key}"),
                          s_client("-servername", "ledger.shop.svc")),
 }
@@ -183,8 +261,8 @@ def read_http(capture):
 def read_tls(capture):
     names = ["tls.handshake.type", "tls.handshake.extensions_server_name", "tls.handshake.extensions_alpn_str",
              "tls.handshake.version", "tls.handshake.extensions.supported_version", "tls.alert_message.level",
-             "tls.alert_message.desc"]
-    rows = tshark(capture, "tls", "-Y", "tls.handshake.type <= 2 || tls.alert_message", "-T", "fields", "-E",
+             "tls.alert_message.desc", "x509ce.uniformResourceIdentifier", "x509ce.dNSName"]
+    rows = tshark(capture, "tls", "-Y", "tls.handshake.type || tls.alert_message", "-T", "fields", "-E",
                   "occurrence=a", "-E", "aggregator=|", "-E", "header=n", *fields("tcp.dstport", *names))
     return [{"from": "client" if int(to) == PORT else "server",
              **{name: value for name, value in zip(names, values) if value}} for to, *values in rows]
@@ -210,6 +288,8 @@ def capture(name):
         pcap = place.dir / "capture.pcap"
         process = start(place)
         try:
+            if getattr(talk, "twice", False):
+                talk(place)
             record(pcap, place, talk)
         finally:
             process.terminate()

@@ -5,7 +5,9 @@ mod hostile;
 mod http1;
 mod loss;
 mod memory;
+mod mesh;
 mod midstream;
+mod mtls;
 mod sniff;
 mod tls;
 

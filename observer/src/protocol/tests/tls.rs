@@ -6,44 +6,57 @@ use serde::Deserialize;
 use super::{Capture, Interest, Talk, cut, plays};
 use crate::model::{Encryption, EncryptionStatus, Protocol};
 
-/// The hellos and alerts of a frame; `|` between the values of several.
+/// The handshake messages and alerts of a frame; `|` between the values of several.
 #[derive(Deserialize)]
-struct Frame {
-    from: String,
+pub struct Frame {
+    pub from: String,
     #[serde(rename = "tls.handshake.type", default)]
-    kinds: String,
+    pub kinds: String,
     #[serde(rename = "tls.handshake.extensions_server_name")]
-    sni: Option<String>,
+    pub sni: Option<String>,
     #[serde(rename = "tls.handshake.extensions_alpn_str", default)]
     alpn: String,
     #[serde(rename = "tls.handshake.version", default)]
     version: String,
     #[serde(rename = "tls.handshake.extensions.supported_version")]
     supported: Option<String>,
+    #[serde(rename = "tls.alert_message.desc")]
+    pub alert: Option<String>,
+    #[serde(rename = "x509ce.uniformResourceIdentifier", default)]
+    pub uris: String,
+    #[serde(rename = "x509ce.dNSName", default)]
+    pub hosts: String,
 }
 
-type Tls = Capture<Vec<Frame>>;
+pub type Tls = Capture<Vec<Frame>>;
 
 const TLS13: &str = include_str!("../testdata/tls13.json");
 const TLS12: &str = include_str!("../testdata/tls12.json");
 const TLS12_BARE: &str = include_str!("../testdata/tls12_bare.json");
 const RETRY: &str = include_str!("../testdata/tls13_retry.json");
+const TLS10: &str = include_str!("../testdata/tls10.json");
+const TLS11: &str = include_str!("../testdata/tls11.json");
+const GNUTLS: &str = include_str!("../testdata/tls13_gnutls.json");
+const SHORT_TAGS: &str = include_str!("../testdata/tls13_ccm8.json");
+const RESUMED: &str = include_str!("../testdata/tls13_resumed.json");
+const EARLY_DATA: &str = include_str!("../testdata/tls13_early_data.json");
 const REFUSED: &str = include_str!("../testdata/tls_refused.json");
 const UNKNOWN_NAME: &str = include_str!("../testdata/tls_unknown_name.json");
 
-fn read(json: &str) -> Tls {
+pub fn read(json: &str) -> Tls {
     serde_json::from_str(json).unwrap()
 }
 
 impl Tls {
     /// What tshark says the last ServerHello agreed to, of the client's offer.
-    fn expected(&self) -> Encryption {
+    pub fn expected(&self) -> Encryption {
         let asked = self.tshark.iter().find(|frame| frame.from == "client").unwrap();
         let hello = |frame: &&Frame| frame.from == "server" && frame.kinds.split('|').any(|kind| kind == "2");
         let agreed = self.tshark.iter().rfind(hello).unwrap();
         let version = agreed.supported.as_deref().unwrap_or(&agreed.version);
-        let version =
-            [("0x0303", "1.2"), ("0x0304", "1.3")].into_iter().find(|(number, _)| *number == version);
+        let version = [("0x0301", "1.0"), ("0x0302", "1.1"), ("0x0303", "1.2"), ("0x0304", "1.3")]
+            .into_iter()
+            .find(|(number, _)| *number == version);
         Encryption {
             status: EncryptionStatus::Tls,
             version: version.map(|(_, name)| name.into()),
@@ -60,9 +73,19 @@ fn verdict(talk: &Talk) -> Option<(Protocol, Encryption)> {
 
 #[test]
 fn version_name_and_protocols_are_what_tshark_reads() {
-    for (name, json) in
-        [("1.3", TLS13), ("1.2", TLS12), ("bare", TLS12_BARE), ("retry", RETRY), ("warned", UNKNOWN_NAME)]
-    {
+    for (name, json) in [
+        ("1.3", TLS13),
+        ("1.2", TLS12),
+        ("1.1", TLS11),
+        ("1.0", TLS10),
+        ("bare", TLS12_BARE),
+        ("retry", RETRY),
+        ("warned", UNKNOWN_NAME),
+        ("gnutls", GNUTLS),
+        ("short tags", SHORT_TAGS),
+        ("resumed", RESUMED),
+        ("early data", EARLY_DATA),
+    ] {
         let capture = read(json);
         let talk = plays(&capture.spoken());
         let expected = capture.expected();
@@ -78,7 +101,7 @@ fn version_name_and_protocols_are_what_tshark_reads() {
 }
 
 #[test]
-fn after_the_hellos_no_byte_is_wanted() {
+fn after_the_handshake_no_byte_is_wanted() {
     for json in [TLS13, TLS12, RETRY] {
         let mut talk = Talk::default();
         for (client, bytes) in read(json).spoken() {
@@ -89,8 +112,8 @@ fn after_the_hellos_no_byte_is_wanted() {
 }
 
 #[test]
-fn every_prefix_is_undecided_until_the_server_hello_is_whole() {
-    for json in [TLS13, TLS12, RETRY, UNKNOWN_NAME] {
+fn every_prefix_is_undecided_until_both_sides_went_on() {
+    for json in [TLS13, TLS12, TLS10, RETRY, UNKNOWN_NAME, RESUMED, EARLY_DATA] {
         let spoken = read(json).spoken();
         let whole = plays(&spoken).told;
         let mut talk = Talk::default();
@@ -113,6 +136,22 @@ fn a_handshake_that_stops_is_unknown_and_keeps_what_was_asked_for() {
     assert_eq!((protocol, encryption.status), (Protocol::Tls, EncryptionStatus::Unknown));
     assert_eq!(encryption.reason.as_deref(), Some("handshake-incomplete"));
     assert_eq!(encryption.sni, capture.expected().sni);
+}
+
+/// Encrypted records of both sides, or nothing was agreed: whatever the server says, the client may still hang up.
+#[test]
+fn a_server_hello_alone_is_no_encryption() {
+    for json in [TLS13, TLS12, TLS10, RETRY, RESUMED, EARLY_DATA] {
+        let capture = read(json);
+        let spoken = capture.spoken();
+        let server_speaks = |(client, _): &(bool, Vec<u8>)| !client;
+        let first = spoken.iter().position(server_speaks).unwrap();
+        let then = spoken[first..].iter().position(|(client, _)| *client).unwrap();
+        let (protocol, encryption) = plays(&spoken[..first + then]).verdict().unwrap();
+        assert_eq!((protocol, encryption.status), (Protocol::Tls, EncryptionStatus::Unknown));
+        assert_eq!(encryption.reason.as_deref(), Some("handshake-incomplete"));
+        assert_eq!(encryption.version, None);
+    }
 }
 
 #[test]
@@ -150,10 +189,10 @@ fn hellos_split_over_records_and_segments_are_put_together() {
     let capture = read(TLS13);
     for size in [1, 3, 7, 100, 1000] {
         for segment in [1, 13, 4000] {
-            let spoken: Vec<_> = capture.spoken()[..2]
-                .iter()
-                .map(|(client, bytes)| (*client, in_records(bytes, size)))
-                .collect();
+            let mut spoken = capture.spoken();
+            for (_, bytes) in &mut spoken[..2] {
+                *bytes = in_records(bytes, size);
+            }
             let talk = plays(&cut(&spoken, &[segment]));
             assert_eq!(verdict(&talk), Some((Protocol::Tls, capture.expected())), "{size}, {segment}");
         }
@@ -181,7 +220,7 @@ fn a_hello_of_the_size_of_a_post_quantum_one_is_read() {
     for by in [1200, 4000, 12_000] {
         let hello = grown(&spoken[0].1, by);
         for hello in [hello.clone(), in_records(&hello, 512)] {
-            let talk = plays(&cut(&[(true, hello), spoken[1].clone()], &[1448]));
+            let talk = plays(&cut(&[&[(true, hello)], &spoken[1..]].concat(), &[1448]));
             assert_eq!(verdict(&talk), Some((Protocol::Tls, capture.expected())), "{by}");
         }
     }
@@ -202,7 +241,10 @@ fn a_server_hello_at_the_start_of_a_long_record_is_read() {
     long[3..5].copy_from_slice(&12_000u16.to_be_bytes());
     long.extend_from_slice(&[11, 0, 0x20, 0]);
     let mut talk = Talk::default();
-    talk.client(&spoken[0].1).server(&long);
+    talk.client(&spoken[0].1).server(&long).loses(false, 11_500);
+    for (client, bytes) in &spoken[2..] {
+        talk.says(*client, bytes);
+    }
     assert_eq!(verdict(&talk), Some((Protocol::Tls, capture.expected())));
 }
 
