@@ -157,3 +157,53 @@ say(port(c), port(s)); read(s, 8); c.sendall(b' and on'); read(s, 7)
         assert_eq!(close.bytes_sent as usize, first.len() + 7);
     }
 }
+
+#[test]
+fn bytes_that_stay_in_their_network_namespace_say_so_at_both_ends() {
+    for (host, family) in [("127.0.0.1", "AF_INET"), ("::1", "AF_INET6")] {
+        let cgroup = Cgroup::create();
+        let mut watch = cgroup.watch();
+        let mut script = cgroup.start(&format!(
+            "
+c, s = pair('{host}', socket.{family}); say(port(c), port(s))
+c.sendall(b'one'); read(s, 3); s.sendall(b'two'); read(c, 3)
+"
+        ));
+        let _ports: [u16; 2] = script.ports();
+        script.end();
+        watch.until("two closes", |watch| watch.closes.len() == 2);
+        assert_eq!(watch.payloads.len(), 4);
+        assert!(watch.payloads.iter().all(|payload| payload.loopback), "{host}");
+    }
+}
+
+/// Two network namespaces, a cable between them.
+#[test]
+fn bytes_that_come_over_a_cable_say_nothing_of_loopback() {
+    let cgroup = Cgroup::create();
+    let mut watch = cgroup.watch();
+    let mut script = cgroup.start_alone(
+        "
+unshare --net sleep 60 & other=$!
+while [ \"$(readlink /proc/$other/ns/net)\" = \"$(readlink /proc/self/ns/net)\" ]; do sleep 0.01; done
+ip link add cable type veth peer name cable netns $other
+ip address add 192.0.2.1/24 dev cable; ip link set cable up
+nsenter --net=/proc/$other/ns/net sh -c 'ip address add 192.0.2.2/24 dev cable; ip link set cable up'
+export OTHER=$other
+",
+        "
+import os, signal, subprocess
+l = listen('192.0.2.1'); say(l.getsockname()[1])
+other = os.environ['OTHER']
+talk = 'import socket, sys; c = socket.create_connection((\"192.0.2.1\", int(sys.argv[1]))); c.sendall(b\"one\"); c.recv(3)'
+client = subprocess.Popen(['nsenter', '--net=/proc/' + other + '/ns/net', sys.executable, '-c', talk, str(port(l))])
+s, _ = l.accept(); read(s, 3); s.sendall(b'two'); client.wait(); s.close()
+os.kill(int(other), signal.SIGKILL)
+",
+    );
+    let _port: [u16; 1] = script.ports();
+    script.end();
+    watch.until("two closes", |watch| watch.closes.len() == 2);
+    assert_eq!(watch.payloads.len(), 4);
+    assert!(watch.payloads.iter().all(|payload| !payload.loopback));
+}

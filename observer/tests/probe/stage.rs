@@ -148,6 +148,7 @@ pub struct Bytes {
     pub bytes: Vec<u8>,
     pub left_out: u32,
     pub turn: bool,
+    pub loopback: bool,
     pub at_listener: bool,
     pub ends: Option<(Endpoint, Endpoint)>,
 }
@@ -173,6 +174,7 @@ impl Watch {
                 bytes: payload.bytes.to_vec(),
                 left_out: payload.left_out,
                 turn: payload.turn,
+                loopback: payload.loopback,
                 at_listener: payload.at_listener,
                 ends: payload.ends,
             }),

@@ -282,3 +282,82 @@ fn advance(input: &mut &[u8], most: usize) -> usize {
     *input = &input[gone..];
     gone
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A handshake record that says it holds `says` bytes, and the `here` that are to be had.
+    fn record(says: usize, here: &[u8]) -> Vec<u8> {
+        [&[content::HANDSHAKE, 3, 3][..], &(says as u16).to_be_bytes(), here].concat()
+    }
+
+    /// The header of a message of so many bytes.
+    fn header(kind: u8, length: usize) -> Vec<u8> {
+        [&[kind][..], &(length as u32).to_be_bytes()[1..]].concat()
+    }
+
+    fn sightings(half: &mut Half, mut bytes: &[u8]) -> Vec<Sighting> {
+        let mut seen = Vec::new();
+        while let Some(sighting) = half.next(&mut bytes) {
+            seen.push(sighting);
+        }
+        seen
+    }
+
+    #[test]
+    fn a_message_is_kept_up_to_its_bound() {
+        let mut half = Half::wanting(&[message::CLIENT_HELLO]);
+        let hello = header(message::CLIENT_HELLO, MAX_MESSAGE - MESSAGE_HEADER + 1);
+        assert_eq!(sightings(&mut half, &record(100, &hello)), [Sighting::Broken("hello-too-long")]);
+
+        // Of certificates the first alone, and none that is longer.
+        for (leaf, kept) in [(1000, FIRST + 1000), (MAX_MESSAGE, FIRST), (0xff_ff_ff, FIRST)] {
+            let mut half = Half::wanting(&[message::CERTIFICATE]);
+            let list = [&header(0, 0xff_ff_ff)[1..], &(leaf as u32).to_be_bytes()[1..]].concat();
+            let start = [header(message::CERTIFICATE, 0xff_ff_ff), list].concat();
+            let mut seen = sightings(&mut half, &record(10_000, &[start, vec![7; 4995]].concat()));
+            for _ in 0..500 {
+                assert!(half.message().len() <= kept, "{leaf}");
+                seen.extend(sightings(&mut half, &vec![7; 4995]));
+                half.turn();
+                seen.extend(sightings(&mut half, &record(10_000, &[7; 5005])));
+            }
+            assert_eq!(seen, [Sighting::Message(message::CERTIFICATE)], "{leaf}");
+        }
+    }
+
+    /// Header, length of the list, length of its first certificate.
+    const FIRST: usize = 10;
+
+    #[test]
+    fn what_nobody_reads_is_not_kept() {
+        let mut half = Half::wanting(&[]);
+        let long = [header(message::CERTIFICATE, 9000), vec![7; 9000]].concat();
+        assert_eq!(sightings(&mut half, &record(9004, &long)), [Sighting::Message(message::CERTIFICATE)]);
+        assert_eq!((half.message.len(), half.head.len(), half.skip), (0, 0, 0));
+        assert_eq!(
+            sightings(&mut half, &[content::APPLICATION_DATA, 3, 3, 0x40, 0]),
+            [Sighting::Protected { content: content::APPLICATION_DATA, length: 0x4000 }]
+        );
+        assert!(!half.lose(0x3fff), "inside a record it hides nothing");
+        assert!(!half.lose(1));
+        assert!(half.lose(1));
+    }
+
+    #[test]
+    fn after_a_hole_records_are_looked_for_at_a_turn_alone() {
+        let alert = [content::ALERT, 3, 3, 0, 2, 2, 40];
+        let seen = [Sighting::Alert { level: 2, description: 40 }];
+        let mut half = Half::wanting(&[message::CERTIFICATE]);
+        assert!(half.lose(100));
+        assert_eq!(sightings(&mut half, &alert), []);
+        half.turn();
+        assert_eq!(sightings(&mut half, b"\x17\x02garbage"), [], "no record, and no accusation");
+        assert_eq!(sightings(&mut half, &alert), []);
+        half.turn();
+        assert_eq!(sightings(&mut half, &alert), seen);
+        // Encrypted or not: that is not known any more.
+        assert_eq!(sightings(&mut half, &record(7, &header(message::CERTIFICATE, 3))), []);
+    }
+}
