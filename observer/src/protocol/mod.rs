@@ -1,14 +1,22 @@
-//! The bytes of a flow -> TLS hello, HTTP/1, HTTP/2 or opaque -> encryption and requests.
+//! The bytes of a flow -> TLS hello, HTTP/1, HTTP/2, another named protocol or opaque -> encryption and requests.
 //!
 //! Sans-IO: pieces of either direction go in, in order; what they show goes to a [`Witness`]. Three-valued
 //! throughout: what was not seen is `unknown` with a reason.
 
 mod buffer;
 mod datagram;
+mod entropy;
 mod http1;
+mod lines;
+mod name;
+mod named;
+mod opening;
+mod postgres;
+mod proxy;
 mod session;
 mod sniff;
 mod tls;
+mod upgrade;
 
 pub use datagram::datagram;
 pub use session::{Interest, Piece, Session, Settings};
@@ -29,8 +37,17 @@ pub struct Request<'a> {
 pub enum Credentials<'a> {
     /// The whole head was read, and it holds none.
     None,
-    /// The value of its first Authorization header.
+    /// The value of its Authorization header.
     Authorization(&'a [u8]),
+    /// Several Authorization headers that differ, against RFC 9110 section 11.6.2: which of them counts is the
+    /// server's to say.
+    Several(&'a [&'a [u8]]),
+    /// Proxy-Authorization and no other: it is for the next proxy and for nobody behind it (RFC 9110 section 11.7.2).
+    Proxy {
+        value: &'a [u8],
+        /// The request is one that only a proxy gets: CONNECT, or for a target with a host.
+        addressed: bool,
+    },
     /// A header that the settings name as one that holds credentials.
     Other,
     /// The head was not read whole.

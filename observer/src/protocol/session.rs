@@ -1,10 +1,13 @@
 //! One flow's story: first what it is, then what it says.
 
 use super::Witness;
-use super::buffer::Buffer;
-use super::http1::Http1;
+use super::http1::{Http1, Switched, SwitchedTo};
+use super::name::Proof;
+use super::named::Named;
+use super::opening::{Opened, Opening};
 use super::sniff::{Sniffed, sniff};
 use super::tls::Tls;
+use super::upgrade::{Outcome, Rest, Upgrade};
 use crate::model::{Encryption, EncryptionStatus, Protocol};
 
 /// What a direction delivers; the same as conntrack's, which this stage does not know.
@@ -41,8 +44,10 @@ impl Default for Settings {
 }
 
 enum State {
-    /// The client's first bytes are not all there.
-    Sniffing(Buffer),
+    /// What it is is not proven yet.
+    Opening(Box<Opening>),
+    /// It began in clear and may become encrypted.
+    Upgrading(Box<Upgrade>),
     Http1(Box<Http1>),
     Tls(Box<Tls>),
     /// Its first bytes were not seen; an HTTP/1 request at a turn can still be recognised.
@@ -59,11 +64,13 @@ const MIDSTREAM_TURNS: u8 = 16;
 /// See the module.
 pub struct Session {
     state: State,
+    /// What TLS protects, where that was told before the handshake.
+    name: Option<Protocol>,
 }
 
 impl Default for Session {
     fn default() -> Self {
-        Self { state: State::Sniffing(Buffer::default()) }
+        Self { state: State::Opening(Box::default()), name: None }
     }
 }
 
@@ -75,13 +82,27 @@ impl Session {
 
     /// Takes the next piece of what the client (or the server) said.
     pub fn push(&mut self, client: bool, piece: Piece<'_>, settings: &Settings, witness: &mut impl Witness) {
+        let mut witness = Named { name: self.name, witness };
+        self.take(client, piece, settings, &mut witness);
+        self.name = witness.name;
+    }
+
+    fn take<W: Witness>(
+        &mut self,
+        client: bool,
+        piece: Piece<'_>,
+        settings: &Settings,
+        witness: &mut Named<'_, W>,
+    ) {
         match &mut self.state {
-            State::Sniffing(_) => self.sniff(client, piece, settings, witness),
+            State::Opening(_) => self.open(client, piece, settings, witness),
+            State::Upgrading(upgrade) => {
+                let outcome = upgrade.push(client, piece, witness);
+                self.upgraded(outcome, settings, witness);
+            }
             State::Http1(http1) => {
-                http1.push(client, piece, settings, witness);
-                if http1.is_over() {
-                    http1.finish(witness);
-                    self.state = State::Done;
+                if let Some(switched) = http1.push(client, piece, settings, witness) {
+                    self.switch(switched, client, piece, settings, witness);
                 }
             }
             State::Tls(tls) => {
@@ -96,7 +117,8 @@ impl Session {
                 {
                     *turns_left -= 1;
                     if sniff(bytes) == Sniffed::Http1 {
-                        self.become_http1(bytes, settings, witness);
+                        self.state = State::Http1(Box::default());
+                        self.take(client, piece, settings, witness);
                     } else if *turns_left == 0 {
                         self.state = State::Done;
                     }
@@ -108,11 +130,13 @@ impl Session {
 
     /// The flow ended: what is still open stays unknown.
     pub fn finish(&mut self, witness: &mut impl Witness) {
+        let witness = &mut Named { name: self.name, witness };
         match &mut self.state {
-            State::Sniffing(buffer) if buffer.is_empty() => {
-                witness.classified(Protocol::Unknown, &unknown("no-data"));
+            State::Opening(opening) => {
+                let (protocol, encryption) = opening.end();
+                witness.classified(protocol, &encryption);
             }
-            State::Sniffing(_) => witness.classified(Protocol::Opaque, &unknown("too-few-bytes")),
+            State::Upgrading(upgrade) => witness.classified(upgrade.protocol, &upgrade.end()),
             State::Http1(http1) => http1.finish(witness),
             State::Tls(tls) => tls.finish(witness),
             State::Midstream { .. } | State::Done => {}
@@ -125,57 +149,128 @@ impl Session {
         match &self.state {
             State::Done => Interest::Nothing,
             State::Http1(http1) => http1.interest(),
-            State::Sniffing(_) | State::Tls(_) | State::Midstream { .. } => Interest::More,
+            State::Opening(_) | State::Upgrading(_) | State::Tls(_) | State::Midstream { .. } => {
+                Interest::More
+            }
         }
     }
 
-    fn sniff(&mut self, client: bool, piece: Piece<'_>, settings: &Settings, witness: &mut impl Witness) {
-        let State::Sniffing(buffer) = &mut self.state else { return };
+    fn open<W: Witness>(
+        &mut self,
+        client: bool,
+        piece: Piece<'_>,
+        settings: &Settings,
+        witness: &mut Named<'_, W>,
+    ) {
+        let State::Opening(opening) = &mut self.state else { return };
         let Piece::Bytes { bytes, .. } = piece else {
             witness.truncated();
             return self.lose_start("first-bytes-lost", witness);
         };
-        if !client {
-            // Protocols in which the server speaks first are none of those that are read here.
-            return self.give_up(Protocol::Opaque, "opaque-protocol", witness);
+        let Some(opened) = opening.push(client, bytes, settings.head_limit) else { return };
+        let server_first = opening.server_first();
+        let said = opening.take();
+        match opened {
+            Opened::Http1 => {
+                self.state = State::Http1(Box::default());
+                self.replay(said, server_first, settings, witness);
+            }
+            Opened::Http2 => self.settle(Protocol::Http2, &plaintext(), witness),
+            Opened::Tls(name) => {
+                witness.name = name;
+                self.state = State::Tls(Box::default());
+                let said = Rest { server: Default::default(), ..said };
+                self.replay(said, false, settings, witness);
+            }
+            Opened::Proof(Proof::Plaintext(protocol)) => self.settle(protocol, &plaintext(), witness),
+            Opened::Proof(Proof::Unknown(protocol, reason)) => {
+                self.settle(protocol, &unknown(reason), witness)
+            }
+            Opened::Proof(proof) => {
+                if let Some(mut upgrade) = Upgrade::new(proof, said) {
+                    let outcome = upgrade.advance();
+                    self.state = State::Upgrading(Box::new(upgrade));
+                    self.upgraded(outcome, settings, witness);
+                }
+            }
+            Opened::Other(encryption) => self.settle(Protocol::Opaque, &encryption, witness),
         }
-        buffer.extend(bytes);
-        match sniff(&buffer.bytes()[..buffer.len().min(settings.head_limit)]) {
-            Sniffed::Incomplete if buffer.len() < settings.head_limit => {}
-            Sniffed::Incomplete | Sniffed::Opaque => {
-                self.give_up(Protocol::Opaque, "opaque-protocol", witness)
-            }
-            Sniffed::Http1 => {
-                let first = std::mem::take(buffer);
-                self.become_http1(first.bytes(), settings, witness);
-            }
-            Sniffed::Http2 => {
-                witness.classified(Protocol::Http2, &plaintext());
-                self.state = State::Done;
-            }
-            Sniffed::Tls => {
-                let first = std::mem::take(buffer);
-                let mut tls = Box::new(Tls::default());
-                tls.push(true, Piece::Bytes { bytes: first.bytes(), turn: true }, witness);
-                self.state = if tls.is_over() { State::Done } else { State::Tls(tls) };
+    }
+
+    fn upgraded<W: Witness>(&mut self, outcome: Outcome, settings: &Settings, witness: &mut Named<'_, W>) {
+        let State::Upgrading(upgrade) = &self.state else { return };
+        let protocol = upgrade.protocol;
+        match outcome {
+            Outcome::Pending => {}
+            Outcome::Settled(encryption) => self.settle(protocol, &encryption, witness),
+            Outcome::Tls(rest) => {
+                witness.name = Some(protocol);
+                self.state = State::Tls(Box::default());
+                self.replay(rest, false, settings, witness);
             }
         }
     }
 
-    fn become_http1(&mut self, first: &[u8], settings: &Settings, witness: &mut impl Witness) {
-        let mut http1 = Box::new(Http1::default());
-        http1.push(true, Piece::Bytes { bytes: first, turn: true }, settings, witness);
-        self.state = if http1.is_over() { State::Done } else { State::Http1(http1) };
+    /// The connection stopped being HTTP/1 somewhere in the server's `piece`.
+    fn switch<W: Witness>(
+        &mut self,
+        switched: Switched,
+        client: bool,
+        piece: Piece<'_>,
+        settings: &Settings,
+        witness: &mut Named<'_, W>,
+    ) {
+        let State::Http1(http1) = &mut self.state else { return };
+        if switched.to != SwitchedTo::Tunnel {
+            http1.finish(witness);
+        }
+        match (switched.to, http1.take_tunnelled()) {
+            (SwitchedTo::Tunnel, Some(client_said)) => {
+                self.state = State::Opening(Box::new(Opening::in_tunnel()));
+                if !client_said.is_empty() {
+                    let piece = Piece::Bytes { bytes: client_said.bytes(), turn: true };
+                    self.take(true, piece, settings, witness);
+                }
+                if let Piece::Bytes { bytes, turn } = piece
+                    && switched.rest > 0
+                {
+                    let bytes = &bytes[bytes.len().saturating_sub(switched.rest)..];
+                    self.take(client, Piece::Bytes { bytes, turn }, settings, witness);
+                }
+            }
+            (SwitchedTo::Tunnel, None) => {
+                witness.truncated();
+                self.lose_start("first-bytes-lost", witness);
+            }
+            (SwitchedTo::Websocket, _) => self.settle(Protocol::Websocket, &plaintext(), witness),
+            (SwitchedTo::Other, _) => self.state = State::Done,
+        }
+    }
+
+    /// What was said before it was known what it is, read as that.
+    fn replay<W: Witness>(
+        &mut self,
+        said: Rest,
+        server_first: bool,
+        settings: &Settings,
+        witness: &mut Named<'_, W>,
+    ) {
+        for client in [!server_first, server_first] {
+            let bytes = if client { said.client.bytes() } else { said.server.bytes() };
+            if !bytes.is_empty() {
+                self.take(client, Piece::Bytes { bytes, turn: true }, settings, witness);
+            }
+        }
+    }
+
+    fn settle(&mut self, protocol: Protocol, encryption: &Encryption, witness: &mut impl Witness) {
+        witness.classified(protocol, encryption);
+        self.state = State::Done;
     }
 
     fn lose_start(&mut self, reason: &'static str, witness: &mut impl Witness) {
         self.state = State::Midstream { turns_left: MIDSTREAM_TURNS };
         witness.classified(Protocol::Unknown, &unknown(reason));
-    }
-
-    fn give_up(&mut self, protocol: Protocol, reason: &'static str, witness: &mut impl Witness) {
-        witness.classified(protocol, &unknown(reason));
-        self.state = State::Done;
     }
 }
 

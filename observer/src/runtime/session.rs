@@ -9,7 +9,7 @@ use crate::model::{
     RequestCounts, Timestamp,
 };
 use crate::protocol::{self, Credentials, Request, Witness};
-use crate::token::{Judgement, Verifier};
+use crate::token::{Fingerprint, Judgement, Verifier};
 
 /// A flow's state above its transport.
 #[derive(Default)]
@@ -25,6 +25,8 @@ pub struct Facts {
     pub encryption: Encryption,
     /// `protocol` and `encryption` were found out.
     pub classified: bool,
+    /// They were found to be something else than they had been taken for.
+    pub reclassified: bool,
     pub authentication: Option<Authentication>,
     pub requests: RequestCounts,
     pub last_request: Option<LastRequest>,
@@ -59,6 +61,10 @@ pub struct Counted {
 /// One request, judged.
 pub struct Outcome {
     pub judgement: Judgement,
+    /// Tokens that came along and are not judged as this request's: of several Authorization headers that differ.
+    pub others: Vec<Fingerprint>,
+    /// A credential came along that is for somebody else.
+    pub proxy_credential: bool,
     pub method: Option<Cow<'static, str>>,
     /// Only where a rule may ask for it; never written anywhere.
     pub path: Option<String>,
@@ -77,10 +83,23 @@ impl Witness for Scribe<'_> {
         self.facts.protocol = protocol;
         self.facts.encryption = encryption.clone();
         self.facts.classified = true;
+        self.facts.reclassified = self.facts.counted.settled;
     }
 
     fn request(&mut self, request: Request<'_>) {
+        let (mut others, mut proxy_credential) = (Vec::new(), false);
         let judgement = match request.credentials {
+            Credentials::Several(values) => {
+                let judged: Vec<_> =
+                    values.iter().map(|value| self.verifier.judge(value, self.now)).collect();
+                others = judged.iter().filter_map(|judgement| judgement.fingerprint).collect();
+                one_of_several(&judged)
+            }
+            Credentials::Proxy { value, addressed } => {
+                let judged = self.verifier.judge(value, self.now);
+                proxy_credential = judged.authentication.status != AuthenticationStatus::None;
+                for_proxy(judged, addressed)
+            }
             Credentials::Authorization(value) => self.verifier.judge(value, self.now),
             Credentials::None => bare(AuthenticationStatus::None, None),
             Credentials::Other => bare(AuthenticationStatus::Present, None),
@@ -88,6 +107,8 @@ impl Witness for Scribe<'_> {
         };
         self.facts.pending.push(Outcome {
             judgement,
+            others,
+            proxy_credential,
             method: request.method.map(method_name),
             path: request.path.filter(|_| self.keep_paths).map(str::to_owned),
         });
@@ -109,6 +130,35 @@ impl Witness for Scribe<'_> {
     fn truncated(&mut self) {
         self.facts.truncated += 1;
     }
+}
+
+/// Which of them the server looks at is not known, so none is verified; only if all are bad is the request's bad.
+fn one_of_several(judged: &[Judgement]) -> Judgement {
+    let all = |status| judged.iter().all(|judgement| judgement.authentication.status == status);
+    let bad = all(AuthenticationStatus::Invalid).then(|| judged.first()).flatten();
+    let mut judgement = bare(AuthenticationStatus::Present, Some("duplicate-authorization"));
+    if let Some(bad) = bad {
+        judgement.authentication = bad.authentication.clone();
+    }
+    judgement.api_audience = judged.iter().any(|judgement| judgement.api_audience);
+    judgement.legacy = judged.iter().any(|judgement| judgement.legacy);
+    judgement
+}
+
+/// A credential in Proxy-Authorization says something to the proxy that got it, and nothing to the server behind it
+/// (RFC 9110 section 11.7.2): at most `present`, and nothing at all where no proxy was addressed.
+fn for_proxy(judged: Judgement, addressed: bool) -> Judgement {
+    let status = judged.authentication.status;
+    let authentication = match status {
+        _ if !addressed => Authentication { status: AuthenticationStatus::None, ..Authentication::default() },
+        AuthenticationStatus::Verified | AuthenticationStatus::Present => Authentication {
+            status: AuthenticationStatus::Present,
+            reason: Some("proxy-authorization".into()),
+            ..judged.authentication
+        },
+        _ => judged.authentication,
+    };
+    Judgement { authentication, ..judged }
 }
 
 fn bare(status: AuthenticationStatus, reason: Option<&'static str>) -> Judgement {

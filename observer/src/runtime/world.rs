@@ -46,7 +46,7 @@ impl World {
     pub fn weigh(&mut self, flow: &mut Flow<Session>, commands: &mut VecDeque<Command>) {
         self.tell_kernel(flow, commands);
         let facts = &flow.session.facts;
-        if facts.pending.is_empty() && (!facts.classified || facts.counted.settled) {
+        if facts.pending.is_empty() && !facts.reclassified && (!facts.classified || facts.counted.settled) {
             return;
         }
         self.resolve(flow);
@@ -97,7 +97,7 @@ impl World {
 
     fn weigh_request(&mut self, flow: &mut Flow<Session>, outcome: Outcome, flow_evaluation: &Evaluation) {
         let Some(ends) = flow.session.facts.ends.clone() else { return };
-        let Outcome { judgement, method, path } = outcome;
+        let Outcome { judgement, others, proxy_credential, method, path } = outcome;
         let http = method.as_deref().map(|method| HttpFacts { method, path: path.as_deref() });
         let judged = if self.graph.has_http_rules() && http.is_some() {
             let evaluation = self.evaluate(&ends, http);
@@ -119,16 +119,18 @@ impl World {
             authentication.reason = Some(provenance.as_str().into());
         }
         if flow.role == Role::Server
-            && let (Some(token), Identity::Pod(receiver)) = (judgement.fingerprint, &ends.server)
+            && let Identity::Pod(receiver) = &ends.server
         {
-            self.received.token(token, receiver);
+            for token in judgement.fingerprint.into_iter().chain(others) {
+                self.received.token(token, receiver);
+            }
         }
         facts.requests.count(authentication.status);
         let status = facts.last_request.as_ref().and_then(|last| last.status);
         facts.last_request = Some(LastRequest { method, status });
 
-        // Its head was read as text: this request went in clear, whatever the flow turns into.
-        let encryption = if facts.classified {
+        // Its head was read as text: this request went in clear, whatever the flow turned into meanwhile.
+        let encryption = if facts.classified && facts.encryption.status == EncryptionStatus::Plaintext {
             facts.encryption.clone()
         } else {
             Encryption { status: EncryptionStatus::Plaintext, ..Encryption::default() }
@@ -141,6 +143,7 @@ impl World {
             path: path.as_deref(),
             api_audience: judgement.api_audience,
             legacy: judgement.legacy,
+            proxy_credential,
         };
         let verdict = verdict::of_request(&situation, &request, &self.exemptions);
         facts.authentication = Some(authentication);
@@ -169,11 +172,12 @@ impl World {
         if !facts.classified {
             return;
         }
-        if !facts.counted.settled {
-            facts.counted.settled = true;
-            if !facts.shown_only {
+        if !facts.counted.settled || facts.reclassified {
+            if !facts.counted.settled && !facts.shown_only {
                 self.settle(facts, &ends);
             }
+            facts.counted.settled = true;
+            facts.reclassified = false;
             if flow.role == Role::Server
                 && let Identity::Pod(receiver) = &ends.server
                 && !seen_in_clear(facts)

@@ -42,6 +42,8 @@ pub struct RequestFacts<'a> {
     pub api_audience: bool,
     /// The token is secret-based, whatever its signature says.
     pub legacy: bool,
+    /// A credential came along that is for a proxy, and not this request's authentication.
+    pub proxy_credential: bool,
 }
 
 /// Findings, and what would have been findings.
@@ -102,7 +104,7 @@ pub fn of_request(situation: &Situation<'_>, request: &RequestFacts<'_>, exempti
     if status == AuthenticationStatus::None && service && !mtls && !situation.authentication_optional {
         found.insert(FindingKind::Unauthenticated);
     }
-    if shown && situation.encryption.status == EncryptionStatus::Plaintext {
+    if (shown || request.proxy_credential) && situation.encryption.status == EncryptionStatus::Plaintext {
         found.insert(FindingKind::CredentialInCleartext);
     }
     if status == AuthenticationStatus::Invalid {

@@ -69,8 +69,8 @@ fn close(open: &Open, milliseconds: u64) -> Close {
         cgroup: open.cgroup,
         client: open.client,
         established: true,
-        bytes_sent: 0,
-        bytes_received: 0,
+        bytes_sent: 1,
+        bytes_received: 2,
         reason: CloseReason::Fin,
     }
 }

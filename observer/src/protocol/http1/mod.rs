@@ -8,7 +8,8 @@ mod responses;
 use std::collections::VecDeque;
 
 use super::Witness;
-use super::session::{Interest, Piece, Settings, plaintext};
+use super::buffer::Buffer;
+use super::session::{Interest, Piece, Settings, plaintext, unknown};
 use crate::model::Protocol;
 use requests::Requests;
 use responses::Responses;
@@ -23,6 +24,24 @@ enum Awaited {
     Other,
 }
 
+/// The connection stopped being HTTP/1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switched {
+    pub to: SwitchedTo,
+    /// Bytes at the end of the server's piece that are not HTTP/1 any more.
+    pub rest: usize,
+}
+
+/// What comes after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwitchedTo {
+    /// Whatever the client and somebody behind the server say to each other.
+    Tunnel,
+    /// RFC 6455.
+    Websocket,
+    Other,
+}
+
 /// Pipelined requests whose responses are awaited; beyond it statuses are no longer told apart by method.
 const MAX_AWAITED: usize = 1024;
 
@@ -30,50 +49,80 @@ const MAX_AWAITED: usize = 1024;
 #[derive(Default)]
 pub struct Http1 {
     version: Option<Protocol>,
+    /// What it is was told. A request for a tunnel does not settle that: what is in the tunnel may.
+    told: bool,
     requests: Requests,
     responses: Responses,
     awaited: VecDeque<Awaited>,
-    /// 101, or a 2xx to CONNECT: what follows is something else.
-    switched: bool,
 }
 
 impl Http1 {
-    pub fn push(&mut self, client: bool, piece: Piece<'_>, settings: &Settings, witness: &mut impl Witness) {
-        if self.switched {
-            return;
-        }
+    /// Answers where what follows is something else.
+    pub fn push(
+        &mut self,
+        client: bool,
+        piece: Piece<'_>,
+        settings: &Settings,
+        witness: &mut impl Witness,
+    ) -> Option<Switched> {
         if client {
-            let Self { version, requests, awaited, .. } = self;
-            requests.push(piece, settings, witness, &mut |found, kind, witness| {
-                if version.is_none() {
-                    *version = Some(found);
-                    witness.classified(found, &plaintext());
-                }
-                if awaited.len() < MAX_AWAITED {
-                    awaited.push_back(kind);
-                }
-            });
-        } else if self.responses.push(piece, &mut self.awaited, settings, witness) {
-            self.switched = true;
+            self.requests(|requests, witness, found| requests.push(piece, settings, witness, found), witness);
+            return None;
+        }
+        let switched = self.responses.push(piece, &mut self.awaited, settings, witness);
+        if self.responses.is_lost() && self.requests.is_held() {
+            // Whether there is a tunnel was not seen.
+            self.requests.lose(witness);
+            self.awaited.retain(|awaited| *awaited != Awaited::Connect);
+        }
+        if switched.is_none() && self.requests.is_held() && !self.awaited.contains(&Awaited::Connect) {
+            // No tunnel: it goes on as before.
+            self.tell(witness);
+            self.requests(|requests, witness, found| requests.go_on(settings, witness, found), witness);
+        }
+        switched
+    }
+
+    fn requests<W: Witness>(
+        &mut self,
+        read: impl FnOnce(&mut Requests, &mut W, requests::Found<'_, W>),
+        witness: &mut W,
+    ) {
+        let Self { version, told, requests, awaited, .. } = self;
+        read(requests, witness, &mut |found, kind, witness| {
+            let version = *version.get_or_insert(found);
+            if !*told && kind != Awaited::Connect {
+                *told = true;
+                witness.classified(version, &plaintext());
+            }
+            if awaited.len() < MAX_AWAITED {
+                awaited.push_back(kind);
+            }
+        });
+    }
+
+    fn tell(&mut self, witness: &mut impl Witness) {
+        if !self.told {
+            self.told = true;
+            witness.classified(self.version.unwrap_or(Protocol::Http11), &plaintext());
         }
     }
 
     pub fn finish(&mut self, witness: &mut impl Witness) {
         self.requests.finish(witness);
-        if self.version.is_none() {
-            witness.classified(Protocol::Http11, &plaintext());
+        if let (false, Some(version)) = (self.told, self.version) {
+            self.told = true;
+            witness.classified(version, &unknown("tunnel-unanswered"));
         }
+        self.tell(witness);
     }
 
-    /// Nothing after this is HTTP/1.
-    pub fn is_over(&self) -> bool {
-        self.switched
+    /// What the client said before it knew whether it has its tunnel; `None` if some of it is lost.
+    pub fn take_tunnelled(&mut self) -> Option<Buffer> {
+        self.requests.take_held()
     }
 
     pub fn interest(&self) -> Interest {
-        if self.switched {
-            return Interest::Nothing;
-        }
         self.requests.interest()
     }
 }

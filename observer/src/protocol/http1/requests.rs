@@ -20,6 +20,8 @@ enum State {
     Head(Buffer),
     Body(u64),
     Chunked(Chunks),
+    /// After a request for a tunnel: it is for the response to say what these bytes are. `None`: not all are there.
+    Held(Option<Buffer>),
     /// It is not known: until a request line at a turn.
     Lost,
     /// At a turn after being lost: perhaps in a request line, whose start is in the buffer.
@@ -37,7 +39,7 @@ impl Default for Requests {
 }
 
 /// Told of each request: version, how its response is to be read.
-type Found<'a, W> = &'a mut dyn FnMut(Protocol, Awaited, &mut W);
+pub type Found<'a, W> = &'a mut dyn FnMut(Protocol, Awaited, &mut W);
 
 impl Requests {
     pub fn push<W: Witness>(
@@ -55,6 +57,32 @@ impl Requests {
                 }
                 self.bytes(bytes, settings, witness, found);
             }
+        }
+    }
+
+    pub fn is_held(&self) -> bool {
+        matches!(self.state, State::Held(_))
+    }
+
+    pub fn take_held(&mut self) -> Option<Buffer> {
+        match std::mem::replace(&mut self.state, State::Lost) {
+            State::Held(buffer) => buffer,
+            _ => None,
+        }
+    }
+
+    /// What was held back can be told for nothing.
+    pub fn lose(&mut self, witness: &mut impl Witness) {
+        if self.take_held().is_none_or(|held| !held.is_empty()) {
+            witness.truncated();
+        }
+    }
+
+    /// There is no tunnel: what was held back is more of the same.
+    pub fn go_on<W: Witness>(&mut self, settings: &Settings, witness: &mut W, found: Found<'_, W>) {
+        if let Some(held) = self.take_held() {
+            self.state = State::Head(Buffer::default());
+            self.bytes(held.bytes(), settings, witness, found);
         }
     }
 
@@ -88,6 +116,7 @@ impl Requests {
                 witness.truncated();
                 State::Lost
             }
+            State::Held(_) => State::Held(None),
             State::Lost | State::Searching(_) => State::Lost,
             // A head, or its start, is hidden: at least one request.
             State::Head(_) | State::Body(_) => {
@@ -107,7 +136,14 @@ impl Requests {
     ) {
         while !bytes.is_empty() {
             match &mut self.state {
-                State::Lost => return,
+                State::Lost | State::Held(None) => return,
+                State::Held(Some(buffer)) => {
+                    buffer.extend(bytes);
+                    if buffer.len() > settings.head_limit {
+                        self.state = State::Held(None);
+                    }
+                    return;
+                }
                 State::Searching(buffer) => {
                     buffer.extend(bytes);
                     match http1_request_line(buffer.bytes()) {
@@ -184,6 +220,7 @@ impl Requests {
             Head::Whole(head, length) => {
                 found(head.version, head.awaited, witness);
                 self.state = match head.body {
+                    _ if head.awaited == Awaited::Connect => State::Held(Some(Buffer::default())),
                     Body::None | Body::Sized(0) => State::Head(Buffer::default()),
                     Body::Sized(length) => State::Body(length),
                     Body::Chunked(chunks) => State::Chunked(chunks),

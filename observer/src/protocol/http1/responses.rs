@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use super::super::Witness;
 use super::super::buffer::Buffer;
 use super::super::session::{Piece, Settings};
-use super::Awaited;
 use super::body::{Body, Chunks};
 use super::head::{self, Head, ResponseHead};
+use super::{Awaited, Switched, SwitchedTo};
 
 enum State {
     Head(Buffer),
@@ -34,21 +34,25 @@ impl Default for Responses {
 const STATUS_LINE: &[u8] = b"HTTP/1.";
 
 impl Responses {
-    /// Takes a piece in; answers whether the connection stopped being HTTP/1.
+    /// Takes a piece in; answers where the connection stops being HTTP/1.
     pub fn push(
         &mut self,
         piece: Piece<'_>,
         awaited: &mut VecDeque<Awaited>,
         settings: &Settings,
         witness: &mut impl Witness,
-    ) -> bool {
+    ) -> Option<Switched> {
         match piece {
             Piece::Gap { len } => {
                 self.gap(len);
-                false
+                None
             }
             Piece::Bytes { bytes, turn } => self.bytes(bytes, turn, awaited, settings, witness),
         }
+    }
+
+    pub fn is_lost(&self) -> bool {
+        matches!(self.state, State::Lost)
     }
 
     fn gap(&mut self, len: u64) {
@@ -69,14 +73,14 @@ impl Responses {
         awaited: &mut VecDeque<Awaited>,
         settings: &Settings,
         witness: &mut impl Witness,
-    ) -> bool {
+    ) -> Option<Switched> {
         // The client spoke again, so the last response is over wherever it was lost.
         if turn && matches!(self.state, State::Lost | State::Searching(_)) {
             self.state = State::Searching(Buffer::default());
         }
         while !bytes.is_empty() {
             match &mut self.state {
-                State::Lost | State::UntilClose => return false,
+                State::Lost | State::UntilClose => return None,
                 State::Searching(buffer) => {
                     buffer.extend(bytes);
                     if buffer.bytes().starts_with(STATUS_LINE) {
@@ -89,7 +93,7 @@ impl Responses {
                     if !STATUS_LINE.starts_with(buffer.bytes()) {
                         self.state = State::Lost;
                     }
-                    return false;
+                    return None;
                 }
                 State::Body(left) => {
                     let here = (*left).min(bytes.len() as u64);
@@ -103,7 +107,7 @@ impl Responses {
                 State::Chunked(chunks) => {
                     let Some(walked) = chunks.walk(bytes) else {
                         self.state = State::Lost;
-                        return false;
+                        return None;
                     };
                     bytes = &bytes[walked..];
                     if *chunks == Chunks::Over {
@@ -116,40 +120,41 @@ impl Responses {
                     match head::response(head::lines(buffer.bytes(), settings.head_limit)) {
                         Head::Whole(head, length) => {
                             bytes = &bytes[length.saturating_sub(before)..];
-                            if self.answered(&head, awaited, witness) {
-                                return true;
+                            if let Some(to) = self.answered(&head, awaited, witness) {
+                                return Some(Switched { to, rest: bytes.len() });
                             }
                         }
-                        Head::Incomplete if buffer.len() < settings.head_limit => return false,
+                        Head::Incomplete if buffer.len() < settings.head_limit => return None,
                         Head::Incomplete | Head::Malformed(_) => {
                             self.state = State::Lost;
-                            return false;
+                            return None;
                         }
                     }
                 }
             }
         }
-        false
+        None
     }
 
-    /// A head was read. Answers whether the connection stopped being HTTP/1.
+    /// A head was read. Answers what the connection becomes, if it stops being HTTP/1.
     fn answered(
         &mut self,
         head: &ResponseHead,
         awaited: &mut VecDeque<Awaited>,
         witness: &mut impl Witness,
-    ) -> bool {
+    ) -> Option<SwitchedTo> {
         const SWITCHING_PROTOCOLS: u16 = 101;
         if (100..200).contains(&head.status) && head.status != SWITCHING_PROTOCOLS {
             self.state = State::Head(Buffer::default());
-            return false;
+            return None;
         }
         let awaited = awaited.pop_front();
         witness.response(head.status);
-        if head.status == SWITCHING_PROTOCOLS
-            || (awaited == Some(Awaited::Connect) && (200..300).contains(&head.status))
-        {
-            return true;
+        if head.status == SWITCHING_PROTOCOLS {
+            return Some(if head.to_websocket { SwitchedTo::Websocket } else { SwitchedTo::Other });
+        }
+        if awaited == Some(Awaited::Connect) && (200..300).contains(&head.status) {
+            return Some(SwitchedTo::Tunnel);
         }
         let no_body = awaited == Some(Awaited::Head) || matches!(head.status, 204 | 304);
         self.state = match head.body {
@@ -159,6 +164,6 @@ impl Responses {
             Some(Body::Chunked(chunks)) => State::Chunked(chunks),
             None => State::UntilClose,
         };
-        false
+        None
     }
 }

@@ -8,12 +8,18 @@ use crate::model::{EncryptionStatus, Protocol};
 #[test]
 fn nul_bytes_and_noise_are_opaque_and_cost_nothing_more() {
     let noise: Vec<u8> = (0..4000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    for bytes in [&[0; 4000][..], &noise, &[0xff; 4000], b"\x16\x03\x01\xff\xff\x01", b"SSH-2.0-x\r\n \0"] {
+    let lying = [b"\x16\x03\x01\xff\xff\x01", &[7; 250][..]].concat();
+    for (bytes, reason) in [
+        (&[0; 4000][..], "opaque-protocol"),
+        (&noise, "high-entropy"),
+        (&[0xff; 4000], "opaque-protocol"),
+        (&lying, "opaque-protocol"),
+    ] {
         let mut talk = Talk::default();
         talk.client(bytes);
         assert_eq!(talk.protocol(), Some(Protocol::Opaque));
         assert_eq!(talk.verdict().unwrap().1.status, EncryptionStatus::Unknown);
-        assert_eq!(talk.reason().as_deref(), Some("opaque-protocol"));
+        assert_eq!(talk.reason().as_deref(), Some(reason));
         assert_eq!(talk.interest(), Interest::Nothing);
         assert!(talk.requests().is_empty());
     }
@@ -25,7 +31,6 @@ fn a_malformed_head_is_an_unknown_request_counted_and_the_next_turn_is_read() {
     for head in [
         "GET / HTTP/1.1\r\nAuthorization: Bearer \0\r\n\r\n",
         "GET / HTTP/1.1\r\nAuthorization : Bearer one\r\n\r\n",
-        "GET / HTTP/1.1\r\nA: b\r\n folded\r\n\r\n",
         "GET / HTTP/1.1\r\n: b\r\n\r\n",
         "GET / HTTP/1.1\r\nno colon\r\n\r\n",
         "GET / HTTP/1.1\r\nA: b\rc\r\n\r\n",
@@ -72,6 +77,31 @@ fn utterance() -> impl Strategy<Value = Vec<u8>> {
         b"\x15\x03\x03\x00\x02\x01\x70",
         b"PRI * HTTP/2.0\r\n\r\n",
         b"\r\n\r\n",
+        b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c123456789012",
+        b"\0\0\0\x08\x04\xd2\x16\x2f",
+        b"\0\0\0\x20\0\x03\0\0user\0",
+        b"S",
+        b"N",
+        b"220 mail ESMTP\r\n",
+        b"EHLO a\r\n",
+        b"250-a\r\n250 STARTTLS\r\n",
+        b"STARTTLS\r\n",
+        b"220 go\r\n",
+        b"MAIL FROM:<>\r\n",
+        b"* OK ready\r\n",
+        b"a STARTTLS\r\n",
+        b"a OK\r\n",
+        b"+OK\r\n",
+        b"STLS\r\n",
+        b"PING\r\n",
+        b"+PONG\r\n",
+        b"INFO {}\r\n",
+        b"CONNECT {}\r\n",
+        b"get a\r\n",
+        b"END\r\n",
+        b"a line of text, and so on\r\n",
+        b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n",
     ]);
     let ascii = prop::collection::vec(prop::sample::select(b"0a: \r\n;,HTP/1.\0\x16\x03".to_vec()), 0..200);
     let tail = prop_oneof![prop::collection::vec(any::<u8>(), 0..200), ascii];

@@ -1,7 +1,7 @@
 //! HTTP/1.x by hand: RFC 9112 in what captures do not show.
 
 use super::{Interest, Shown, Talk, bearer};
-use crate::model::Protocol;
+use crate::model::{EncryptionStatus, Protocol};
 
 const GET: &str = "GET /orders HTTP/1.1\r\nHost: shop\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -20,10 +20,90 @@ fn each_request_of_a_connection_shows_its_own_credentials() {
 }
 
 #[test]
-fn the_first_authorization_header_is_the_one_that_counts() {
+fn authorization_headers_that_differ_are_all_shown_and_equal_ones_once() {
     let mut talk = Talk::default();
-    talk.client("GET / HTTP/1.1\r\nAuthorization: Bearer one\r\nAuthorization: Bearer two\r\n\r\n");
-    assert_eq!(talk.requests(), [("GET", bearer("one"))]);
+    talk.client("GET / HTTP/1.1\r\nAuthorization: Bearer one\r\nauthorization: Bearer two\r\n\r\n")
+        .server(OK);
+    talk.client("GET / HTTP/1.1\r\nAuthorization: Bearer one\r\nAuthorization: Bearer one\r\n\r\n");
+    let both = Shown::Several(vec!["Bearer one".into(), "Bearer two".into()]);
+    assert_eq!(talk.requests(), [("GET", both), ("GET", bearer("one"))]);
+}
+
+#[test]
+fn more_authorization_headers_than_anybody_sends_cost_nothing_more() {
+    let mut talk = Talk::default();
+    let lines: String = (0..100).map(|n| format!("Authorization: Bearer {n}\r\n")).collect();
+    talk.client(format!("GET / HTTP/1.1\r\n{lines}\r\n"));
+    let requests = talk.requests();
+    assert!(matches!(&requests[..], [("GET", Shown::Several(values))] if values.len() == 8), "{requests:?}");
+}
+
+/// RFC 9112 section 5.2: a recipient replaces each obs-fold with blanks.
+#[test]
+fn a_folded_header_is_one_line_and_keeps_its_length() {
+    for fold in ["\r\n ", "\r\n\t", "\n ", "\r\n \r\n  "] {
+        let head = format!("GET / HTTP/1.1\r\nA: b\r\nAuthorization: Bearer{fold}one\r\nC: d\r\n\r\n");
+        for cut in 1..head.len() {
+            let mut talk = Talk::default();
+            talk.client(&head[..cut]).client(&head[cut..]).client(GET);
+            let (first, second) = match &talk.requests()[..] {
+                [("GET", Shown::Authorization(value)), ("GET", second)] => (value.clone(), second.clone()),
+                other => panic!("{head:?}: {other:?}"),
+            };
+            assert_eq!(first.split_whitespace().collect::<Vec<_>>(), ["Bearer", "one"]);
+            assert_eq!(second, Shown::None);
+            assert!(talk.malformed().is_empty());
+        }
+    }
+}
+
+#[test]
+fn blanks_right_after_the_request_line_are_no_fold() {
+    let mut talk = Talk::default();
+    talk.client("GET / HTTP/1.1\r\n Authorization: Bearer one\r\n\r\n");
+    assert!(matches!(talk.requests()[..], [("?", Shown::Unknown(_))]));
+    assert_eq!(talk.malformed(), ["malformed-http"]);
+}
+
+#[test]
+fn bare_line_feeds_end_lines_and_heads() {
+    let mut talk = Talk::default();
+    talk.client(
+        "POST / HTTP/1.1\nHost: x\nAuthorization: Bearer one\nContent-Length: 3\n\nabcGET / HTTP/1.1\n\n",
+    );
+    talk.server("HTTP/1.1 200 OK\nContent-Length: 0\n\nHTTP/1.1 403 No\n\n");
+    assert_eq!(talk.requests(), [("POST", bearer("one")), ("GET", Shown::None)]);
+    assert_eq!(talk.statuses(), [200, 403]);
+}
+
+/// RFC 9110 section 11.7.2.
+#[test]
+fn a_credential_for_the_proxy_is_told_apart_from_one_for_the_server() {
+    let for_proxy = |addressed| Shown::Proxy { value: "Basic dTpw".into(), addressed };
+    let header = "Proxy-Authorization: Basic dTpw\r\n";
+    for (line, more, shown) in [
+        ("CONNECT ledger:443 HTTP/1.1", "", for_proxy(true)),
+        ("GET http://orders/ HTTP/1.1", "", for_proxy(true)),
+        ("GET /orders?at=http://x/ HTTP/1.1", "", for_proxy(false)),
+        ("GET http://orders/ HTTP/1.1", "Authorization: Bearer one\r\n", bearer("one")),
+    ] {
+        let mut talk = Talk::default();
+        talk.client(format!("{line}\r\nHost: x\r\n{header}{more}\r\n"));
+        assert_eq!(talk.requests()[0].1, shown, "{line}");
+    }
+}
+
+/// RFC 9112 section 3.2.
+#[test]
+fn a_path_is_the_same_in_origin_form_and_in_absolute_form() {
+    let mut talk = Talk::default();
+    for target in
+        ["http://orders:8080/charge?x=1", "http://orders", "http://orders?x=1", "/a://b/c", "ledger:443"]
+    {
+        let method = if target == "ledger:443" { "CONNECT" } else { "GET" };
+        talk.client(format!("{method} {target} HTTP/1.1\r\n\r\n"));
+    }
+    assert_eq!(talk.paths(), ["/charge", "/", "/", "/a://b/c", "?"]);
 }
 
 #[test]
@@ -199,6 +279,8 @@ fn after_switching_protocols_nothing_is_a_request() {
     talk.client(GET).server(OK).ends();
     assert_eq!(talk.requests(), [("GET", bearer("one"))]);
     assert_eq!(talk.statuses(), [101]);
+    let (protocol, encryption) = talk.verdict().unwrap();
+    assert_eq!((protocol, encryption.status), (Protocol::Websocket, EncryptionStatus::Plaintext));
 }
 
 #[test]
@@ -208,17 +290,43 @@ fn a_switch_in_the_middle_of_a_head_is_http_with_a_malformed_head() {
     assert_eq!((talk.protocol(), talk.malformed()), (Some(Protocol::Http11), vec!["head-incomplete"]));
 }
 
+const CONNECT: &str = "CONNECT ledger:443 HTTP/1.1\r\nHost: ledger:443\r\n\r\n";
+const TUNNEL: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
+
 #[test]
 fn a_tunnel_begins_with_a_2xx_to_connect_and_only_then() {
-    let connect = "CONNECT ledger:443 HTTP/1.1\r\nHost: ledger:443\r\n\r\n";
     let mut talk = Talk::default();
-    talk.client(connect).server("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+    talk.client(CONNECT).server("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(talk.protocol(), Some(Protocol::Http11));
     talk.client(GET).server(OK);
-    talk.client(connect).server("HTTP/1.1 200 Connection established\r\n\r\n");
+    talk.client(CONNECT).server(TUNNEL);
     talk.client(GET).server(OK);
-    assert_eq!(methods(&talk), ["CONNECT", "GET", "CONNECT"]);
-    assert_eq!(talk.statuses(), [407, 200, 200]);
-    assert_eq!(talk.interest(), Interest::Nothing);
+    assert_eq!(methods(&talk), ["CONNECT", "GET", "CONNECT", "GET"]);
+    assert_eq!(talk.statuses(), [407, 200, 200, 200]);
+}
+
+#[test]
+fn what_a_client_says_before_it_has_its_tunnel_is_read_as_what_it_turns_out_to_be() {
+    for refused in [true, false] {
+        let mut talk = Talk::default();
+        talk.client(CONNECT).client(GET);
+        assert_eq!(methods(&talk), ["CONNECT"]);
+        talk.server(if refused { "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n" } else { TUNNEL }).server(OK);
+        assert_eq!(methods(&talk), ["CONNECT", "GET"]);
+        assert_eq!(talk.statuses(), [if refused { 403 } else { 200 }, 200]);
+    }
+}
+
+#[test]
+fn a_request_for_a_tunnel_alone_is_no_verdict() {
+    let mut talk = Talk::default();
+    talk.client(CONNECT);
+    assert_eq!(talk.verdict(), None);
+    talk.ends();
+    assert_eq!(talk.reason().as_deref(), Some("tunnel-unanswered"));
+    let mut talk = Talk::default();
+    talk.client(CONNECT).server(TUNNEL).ends();
+    assert_eq!((talk.protocol(), talk.reason().as_deref()), (Some(Protocol::Http11), Some("tunnel-unused")));
 }
 
 #[test]

@@ -70,13 +70,12 @@ fn a_flow_without_bytes_says_so() {
 }
 
 #[test]
-fn a_server_that_speaks_first_is_opaque() {
+fn a_server_that_speaks_alone_is_no_verdict() {
     let mut talk = Talk::default();
-    talk.server("220 mail ready\r\n").client(GET);
-    assert_eq!(talk.protocol(), Some(Protocol::Opaque));
-    assert_eq!(talk.verdict().unwrap().1.status, EncryptionStatus::Unknown);
-    assert!(talk.requests().is_empty());
-    assert_eq!(talk.interest(), Interest::Nothing);
+    talk.server("who are you?\r\n");
+    assert_eq!(talk.verdict(), None);
+    talk.ends();
+    assert_eq!((talk.protocol(), talk.reason().as_deref()), (Some(Protocol::Opaque), Some("no-client-data")));
 }
 
 #[test]

@@ -30,6 +30,8 @@ enum Told {
 enum Shown {
     None,
     Authorization(String),
+    Several(Vec<String>),
+    Proxy { value: String, addressed: bool },
     Other,
     Unknown(&'static str),
 }
@@ -47,6 +49,13 @@ impl Witness for Vec<Told> {
                 Credentials::None => Shown::None,
                 Credentials::Authorization(value) => {
                     Shown::Authorization(String::from_utf8_lossy(value).into_owned())
+                }
+                Credentials::Several(values) => {
+                    let text = |value: &&[u8]| String::from_utf8_lossy(value).into_owned();
+                    Shown::Several(values.iter().map(text).collect())
+                }
+                Credentials::Proxy { value, addressed } => {
+                    Shown::Proxy { value: String::from_utf8_lossy(value).into_owned(), addressed }
                 }
                 Credentials::Other => Shown::Other,
                 Credentials::Unknown(reason) => Shown::Unknown(reason),

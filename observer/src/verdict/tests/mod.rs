@@ -124,7 +124,7 @@ fn authentication(status: AuthenticationStatus) -> Authentication {
 }
 
 fn facts(authentication: &Authentication) -> RequestFacts<'_> {
-    RequestFacts { authentication, path: None, api_audience: false, legacy: false }
+    RequestFacts { authentication, path: None, api_audience: false, legacy: false, proxy_credential: false }
 }
 
 /// A verified token of this ServiceAccount and pod.
