@@ -87,6 +87,7 @@ fn payload(cookie: u64, direction: Direction, sequence: u32, bytes: &[u8]) -> Pa
         left_out: 0,
         turn: false,
         lossy: false,
+        loopback: false,
         ends: None,
         at_listener: false,
     }
