@@ -23,7 +23,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 12] = [
+const TOOLS: [Tool; 15] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -34,6 +34,9 @@ const TOOLS: [Tool; 12] = [
     tool("wrk", "wrk", false),
     tool("ab", "apache2-utils", false),
     tool("tshark", "tshark", false),
+    tool("haproxy", "haproxy", false),
+    tool("stunnel4", "stunnel4", false),
+    tool("gnutls-cli", "gnutls-bin", false),
     tool("bpftool", "bpftool", false),
     tool("setcap", "libcap2-bin", false),
 ];

@@ -64,7 +64,7 @@ fn a_certificate_that_the_client_showed_is_proven_mtls_with_its_names() {
     // That tshark was asked the right question.
     assert_eq!(
         expected(&read(SHOWN)).client_identity,
-        [&*"spiffe://cluster.local/ns/shop/sa/orders", "orders.shop.svc"].map(Into::into)
+        ["spiffe://cluster.local/ns/shop/sa/orders", "orders.shop.svc"].map(Into::into)
     );
     assert_eq!(expected(&read(NAMELESS)).client_identity.len(), 0);
 }

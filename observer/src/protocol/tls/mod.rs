@@ -138,10 +138,8 @@ impl Tls {
                 }
             }
             // It comes after the certificate.
-            message::CLIENT_KEY_EXCHANGE => {
-                if matches!(self.shown, Shown::Unknown) && !self.client.has_holes {
-                    self.shown = Shown::Nothing;
-                }
+            message::CLIENT_KEY_EXCHANGE if matches!(self.shown, Shown::Unknown) => {
+                self.shown = Shown::Nothing;
             }
             _ => {}
         }

@@ -77,7 +77,7 @@ pub struct Half {
     wanted: &'static [u8],
     sync: Sync,
     /// Bytes are missing: a handshake record may hold anything by now, encrypted or not.
-    pub has_holes: bool,
+    has_holes: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

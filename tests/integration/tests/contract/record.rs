@@ -78,12 +78,21 @@ const SERVER: &[Key] = &[
     Key("ip", ALWAYS, Ip),
     Key("port", ALWAYS, Count),
 ];
+const MESH_TARGET: &[Key] = &[
+    Key("service", MAYBE, Text),
+    Key("namespace", MAYBE, Text),
+    Key("port", MAYBE, Count),
+    Key("service_account", MAYBE, Text),
+];
 const ENCRYPTION: &[Key] = &[
     Key("status", ALWAYS, Word(&["plaintext", "tls", "mtls", "unknown"])),
     Key("reason", MAYBE, Text),
     Key("version", MAYBE, Word(&["1.0", "1.1", "1.2", "1.3"])),
     Key("sni", MAYBE, Text),
     Key("alpn", MAYBE, Texts),
+    Key("ech", MAYBE, True),
+    Key("client_identity", MAYBE, Texts),
+    Key("mesh_target", MAYBE, Object(MESH_TARGET)),
     Key("mesh", MAYBE, Word(&["istio", "ambient", "linkerd", "consul"])),
     Key("evidence", MAYBE, Word(&["proven", "inferred"])),
     Key("link", ALWAYS, Word(&["wireguard", "ipsec", "none", "unknown"])),
