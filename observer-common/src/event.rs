@@ -35,6 +35,8 @@ pub mod flag {
     pub const TIMED_OUT: u16 = 1 << 7;
     /// The programs' bounded memory had no room: bytes of this connection were not captured.
     pub const LOSSY: u16 = 1 << 8;
+    /// The bytes passed the loopback interface: both ends are in one network namespace.
+    pub const LOOPBACK: u16 = 1 << 10;
 }
 
 /// TCP states as `include/net/tcp_states.h` numbers them (UAPI through `BPF_TCP_*`).

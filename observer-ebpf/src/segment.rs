@@ -3,7 +3,7 @@
 use core::mem;
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::{bpf_sock, bpf_sock_tuple};
+use aya_ebpf::bindings::{__sk_buff, bpf_sock, bpf_sock_tuple};
 use aya_ebpf::helpers::generated::{
     bpf_get_socket_cookie, bpf_sk_lookup_tcp, bpf_sk_release, bpf_skb_cgroup_id,
 };
@@ -47,11 +47,23 @@ pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socke
         return;
     }
     if tcp.payload_len > 0 {
+        note_loopback(ctx, known);
         payload::<SENT>(ctx, known, &tcp);
     }
     // Last: the segment that ends a connection may carry bytes.
     note_end::<SENT>(ctx, known, tcp.flags);
 }
+
+/// Bytes that pass the loopback interface stay in their network namespace.
+#[inline(always)]
+fn note_loopback(ctx: &SkBuffContext, socket: &mut Socket) {
+    if field!(ctx.skb.skb, __sk_buff, ifindex) == LOOPBACK_IFINDEX {
+        socket.flags |= u32::from(flag::LOOPBACK);
+    }
+}
+
+/// The first interface of each network namespace (`include/net/flow.h`).
+const LOOPBACK_IFINDEX: u32 = 1;
 
 /// An RST from the peer tells a reset from an abort. A connection from before our time has no callbacks to report
 /// its end, so the first FIN or RST stands for it; its state is left to go with the socket.
@@ -145,6 +157,7 @@ pub fn of_old_socket<const SENT: bool>(ctx: &SkBuffContext, sk: *mut bpf_sock) {
     ours.next = tcp.sequence;
     // Zero would make half of all sequence numbers look like retransmissions.
     theirs.next = tcp.acknowledged;
+    note_loopback(ctx, known);
     payload::<SENT>(ctx, known, &tcp);
 }
 
@@ -206,7 +219,7 @@ fn payload<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, tcp: &Tcp
     let settings = settings();
     let full = if client_speaks { settings.client_allowance } else { settings.server_allowance };
     socket.last_speaker = direction;
-    let mut flags = role & (flag::CLIENT | flag::SERVER | flag::MIDSTREAM | flag::LOSSY);
+    let mut flags = role & (flag::CLIENT | flag::SERVER | flag::MIDSTREAM | flag::LOSSY | flag::LOOPBACK);
     if turn {
         stream.allowance = full;
         flags |= flag::TURN;

@@ -66,6 +66,8 @@ pub struct Flow<S> {
     pub opened: Timestamp,
     /// It talked before it was seen.
     pub midstream: bool,
+    /// Its bytes pass the loopback interface: both ends are in one network namespace.
+    pub loopback: bool,
     pub twin: Option<Twin>,
     pub stage: Stage,
     pub closed: Option<Close>,
@@ -198,6 +200,7 @@ impl<S: Default> Table<S> {
             cgroup: open.cgroup,
             opened: open.time,
             midstream: open.midstream,
+            loopback: false,
             twin: None,
             stage: Stage::Reporting,
             closed: None,
@@ -278,6 +281,7 @@ impl<S: Default> Table<S> {
             (Transport::Udp, ends) => self.conversations.get_mut(&(payload.cookie, ends?.1))?,
         };
         flow.cgroup = flow.cgroup.or(payload.cgroup);
+        flow.loopback |= payload.loopback;
         flow.last_seen = payload.time;
         let from_client = flow.from_client(payload.direction);
         let Flow { received, sent, session, .. } = flow;
@@ -371,6 +375,7 @@ impl<S: Default> Table<S> {
             cgroup: close.cgroup,
             opened: close.opened,
             midstream: false,
+            loopback: false,
             twin: None,
             stage: Stage::Reporting,
             last_seen: close.time,

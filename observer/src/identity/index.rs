@@ -227,7 +227,8 @@ impl Index {
             Some((namespace, name)) => Identity::ServiceAccount { namespace, name },
             None => Identity::Unknown("service-backend"),
         };
-        Some(ServiceMatch { namespace: key.0.clone(), name: key.1.clone(), backend })
+        let target_port = self.services.target(key, port, transport);
+        Some(ServiceMatch { namespace: key.0.clone(), name: key.1.clone(), backend, target_port })
     }
 
     /// A pod, a node, a Service or one of the cluster's ranges has this address.

@@ -215,6 +215,7 @@ pub struct ServiceSpec {
 #[serde(rename_all = "camelCase", default)]
 pub struct ServicePort {
     pub port: Option<u16>,
+    pub target_port: Option<NumberOrName>,
     pub node_port: Option<u16>,
     pub protocol: Option<String>,
 }

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::malformed::{Malformed, Problem, parse_ip};
-use super::objects::{EndpointSliceObject, ServiceObject};
+use super::objects::{EndpointSliceObject, NumberOrName, ServiceObject};
 use crate::model::{Identity, Transport};
 
 /// The label that ties an EndpointSlice to its Service.
@@ -21,6 +21,8 @@ pub struct ServiceMatch {
     pub name: Arc<str>,
     /// The ServiceAccount that all its endpoints share, else unknown with reason `service-backend`.
     pub backend: Identity,
+    /// The port of the pods behind it, where the Service gives it as a number.
+    pub target_port: Option<u16>,
 }
 
 /// `(namespace, name)`.
@@ -42,6 +44,8 @@ pub(super) struct Services {
 struct Service {
     addresses: BTreeSet<IpAddr>,
     ports: Vec<(u16, Transport)>,
+    /// By the Service's port; a name stands for a port that each pod may have elsewhere.
+    targets: Vec<((u16, Transport), u16)>,
     node_ports: Vec<(u16, Transport)>,
     selector: Vec<(Arc<str>, Arc<str>)>,
 }
@@ -95,6 +99,9 @@ impl Services {
                 Some(_) => continue,
             };
             service.ports.extend(port.port.map(|number| (number, transport)));
+            if let (Some(number), Some(NumberOrName::Number(target))) = (port.port, &port.target_port) {
+                service.targets.push(((number, transport), *target));
+            }
             service
                 .node_ports
                 .extend(port.node_port.filter(|number| *number != 0).map(|number| (number, transport)));
@@ -174,6 +181,11 @@ impl Services {
 
     pub(super) fn at(&self, ip: IpAddr, port: u16, transport: Transport) -> Option<&Key> {
         self.frontends.get(&(ip, port, transport))?.first()
+    }
+
+    pub(super) fn target(&self, key: &Key, port: u16, transport: Transport) -> Option<u16> {
+        let targets = &self.services.get(key)?.targets;
+        targets.iter().find(|(of, _)| *of == (port, transport)).map(|(_, target)| *target)
     }
 
     pub(super) fn at_node_port(&self, port: u16, transport: Transport) -> Option<&Key> {

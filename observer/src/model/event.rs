@@ -96,6 +96,8 @@ pub struct Payload<'a> {
     pub turn: bool,
     /// Some bytes of this connection before these found no room in the ring.
     pub lossy: bool,
+    /// They passed the loopback interface: both ends are in one network namespace.
+    pub loopback: bool,
     /// (local, remote), of datagrams and where `at_listener`; otherwise the socket's own event told them.
     pub ends: Option<(Endpoint, Endpoint)>,
     /// The segment met the listener instead of its own socket: `cookie` is the listener's.

@@ -1,16 +1,16 @@
 //! Who stands at the two ends of a flow: cgroups and addresses -> identities.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::session::Session;
 use crate::conntrack::{Flow, Role};
 use crate::identity::{CgroupTree, Index};
-use crate::model::{EdgeEnd, EdgeKey, EdgePort, Endpoint, Hop, Identity, Link, Timestamp};
+use crate::model::{EdgeEnd, EdgeKey, EdgePort, Endpoint, Hop, Identity, Link, Pod, Timestamp};
 use crate::sink::{EdgeMetrics, Metrics};
-use crate::verdict;
+use crate::verdict::{self, Way};
 
 /// A flow's ends, resolved once.
 pub struct Ends {
@@ -41,15 +41,25 @@ impl Resolver {
 
     /// Resolves both ends, as of the flow's opening.
     pub fn ends(&mut self, flow: &Flow<Session>, metrics: &Metrics) -> Ends {
-        let (client_address, server_address) = flow.ends();
+        let (client_address, mut server_address) = flow.ends();
         let at = flow.opened;
-        let own = self.at_this_end(flow.cgroup, flow.local.ip, at);
+        let Owner { identity: own, mut proxied, nameless } = self.at_this_end(flow.cgroup, flow.local.ip, at);
         let dialled = match flow.role {
             Role::Client => Some(flow.remote),
             Role::Server => flow.twin.as_ref().map(|twin| twin.dialled),
         };
         let service =
             dialled.and_then(|dialled| self.index.service(dialled.ip, dialled.port, flow.transport));
+        let listens_on = server_address;
+        if flow.role == Role::Server
+            && let Some(dialled) = dialled
+        {
+            let target = service.as_ref().and_then(|service| service.target_port);
+            server_address.port = before_redirect(listens_on, dialled, target);
+            // Not to the address that was dialled, and yet not out of the pod.
+            proxied |= flow.loopback && (dialled.ip != listens_on.ip || dialled.port != listens_on.port);
+        }
+        proxied |= client_address.ip == ISTIO_INBOUND;
         let (client, server) = match flow.role {
             Role::Client => {
                 let backend = service.as_ref().map(|service| service.backend.clone());
@@ -57,10 +67,19 @@ impl Resolver {
                 (own, server)
             }
             Role::Server => match &flow.twin {
-                Some(twin) => (self.at_this_end(twin.cgroup, twin.local.ip, at), own),
+                Some(twin) => {
+                    let client = self.at_this_end(twin.cgroup, twin.local.ip, at);
+                    proxied |= client.proxied;
+                    match (client.nameless, nameless) {
+                        (false, true) => (client.identity.clone(), client.identity),
+                        (true, false) => (own.clone(), own),
+                        _ => (client.identity, own),
+                    }
+                }
                 None => (self.far_end(flow.remote.ip, &own, at), own),
             },
         };
+        let way = Way { loopback: flow.loopback, proxied };
         let edge = EdgeKey {
             client: EdgeEnd::from(&client),
             server: EdgeEnd::from(&server),
@@ -68,7 +87,7 @@ impl Resolver {
             transport: flow.transport,
         };
         Ends {
-            hop: verdict::hop(&client, &server, server_address.port),
+            hop: verdict::hop(&client, &server, server_address.port, way),
             link: link(&client, &server, flow.twin.is_some()),
             to_api_server: service
                 .as_ref()
@@ -85,21 +104,59 @@ impl Resolver {
 
     /// Whoever owns a socket of this node. Its cgroup knows best: addresses are shared by hostNetwork pods and
     /// hidden by translation.
-    fn at_this_end(&mut self, cgroup: Option<u64>, ip: IpAddr, at: Timestamp) -> Identity {
+    fn at_this_end(&mut self, cgroup: Option<u64>, ip: IpAddr, at: Timestamp) -> Owner {
         let path = cgroup.and_then(|id| self.tree.path(id, at));
         let by_cgroup = path.and_then(|path| self.index.by_cgroup(&path));
-        if let Some(pod @ Identity::Pod(_)) = by_cgroup {
-            return pod;
-        }
-        match self.index.by_address(ip, at) {
-            pod @ Identity::Pod(_) => pod,
-            other => by_cgroup.unwrap_or(other),
-        }
+        let by_address = self.index.by_address(ip, at);
+        let identity = match (by_cgroup, by_address) {
+            // Ambient's proxy works in the network namespaces of the pods it speaks for, with their addresses.
+            (Some(Identity::Pod(proxy)), by_address) if is_ztunnel(&proxy) && !has(&proxy, ip) => {
+                let nameless = ip.is_loopback();
+                let identity = if nameless { Identity::Pod(proxy) } else { by_address };
+                return Owner { identity, proxied: true, nameless };
+            }
+            (Some(pod @ Identity::Pod(_)), _) | (_, pod @ Identity::Pod(_)) => pod,
+            (by_cgroup, other) => by_cgroup.unwrap_or(other),
+        };
+        Owner { identity, proxied: false, nameless: false }
     }
 
     /// Whoever is at the other end of a connection whose other socket was not seen.
     fn far_end(&self, ip: IpAddr, own: &Identity, at: Timestamp) -> Identity {
         if ip.is_loopback() { own.clone() } else { self.index.by_address(ip, at) }
+    }
+}
+
+/// Who owns a socket.
+struct Owner {
+    identity: Identity,
+    /// A mesh's proxy holds it, for the pod in whose network namespace it is.
+    proxied: bool,
+    /// On loopback, which is every pod's: it is the one at the other end.
+    nameless: bool,
+}
+
+/// Envoy's source address towards the program in its own pod, since Istio 1.10.
+const ISTIO_INBOUND: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6));
+
+/// Ambient's proxy of a node, as Istio's chart labels it.
+fn is_ztunnel(pod: &Pod) -> bool {
+    pod.labels.iter().any(|(key, value)| &**key == "app" && &**value == "ztunnel")
+}
+
+fn has(pod: &Pod, ip: IpAddr) -> bool {
+    pod.ips.contains(&ip.to_canonical())
+}
+
+/// The port that the program behind a redirection of its pod listens on: what was dialled at the pod's own address,
+/// or what the dialled Service sends its clients to.
+fn before_redirect(listens_on: Endpoint, dialled: Endpoint, target_port: Option<u16>) -> u16 {
+    if dialled.ip == listens_on.ip {
+        dialled.port
+    } else if listens_on.ip.is_loopback() {
+        listens_on.port
+    } else {
+        target_port.unwrap_or(listens_on.port)
     }
 }
 

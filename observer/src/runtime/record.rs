@@ -6,8 +6,8 @@ use super::ends::Ends;
 use super::session::{Facts, Session};
 use crate::conntrack::{Flow, Role};
 use crate::model::{
-    Authentication, CloseReason, EdgeEnd, Encryption, Endpoint, FlowRecord, Identity, Kind, Party, Protocol,
-    Reporter, Timestamp,
+    Authentication, CloseReason, EdgeEnd, Encryption, EncryptionStatus, Endpoint, FlowRecord, Identity, Kind,
+    Party, Protocol, Reporter, Timestamp,
 };
 
 /// The record of `flow` as it stands at `time`; `last` if it ended.
@@ -51,6 +51,10 @@ pub fn record(flow: &Flow<Session>, facts: &Facts, ends: &Ends, node: &Arc<str>,
 /// Requests may have been made where they cannot be read: that is said, not passed over.
 fn hidden(facts: &Facts) -> Option<Authentication> {
     match facts.protocol {
+        // Nothing was asked over a handshake that failed.
+        Protocol::Tls if facts.encryption.status == EncryptionStatus::Unknown => {
+            Some(Authentication { reason: facts.encryption.reason.clone(), ..Authentication::default() })
+        }
         Protocol::Tls => Some(Authentication::unknown("encrypted")),
         Protocol::Http2 => Some(Authentication::unknown("http2-not-read")),
         _ => None,

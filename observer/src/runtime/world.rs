@@ -15,7 +15,7 @@ use crate::model::{
     AuthenticationStatus, Declaration, DeclarationStatus, Encryption, EncryptionStatus, Identity,
     LastRequest, Protocol, Timestamp, Transport,
 };
-use crate::protocol::Interest;
+use crate::protocol::{self, Interest};
 use crate::sink::Sinks;
 use crate::verdict::{self, Exemptions, RequestFacts, Situation, Verdict};
 
@@ -51,6 +51,7 @@ impl World {
         }
         self.resolve(flow);
         let Some(ends) = flow.session.facts.ends.clone() else { return };
+        protocol::infer_tunnel(&mut flow.session.facts.encryption, ends.server_address.port);
         let (first_time, pending) = {
             let facts = &mut flow.session.facts;
             (facts.classified && facts.declaration.is_none(), std::mem::take(&mut facts.pending))

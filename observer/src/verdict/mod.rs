@@ -7,7 +7,7 @@ mod exemption;
 mod hop;
 
 pub use exemption::{Exemption, Exemptions, Reason};
-pub use hop::hop;
+pub use hop::{Way, hop};
 
 use crate::model::{
     Authentication, AuthenticationStatus, DeclarationStatus, EdgeKey, Encryption, EncryptionStatus,

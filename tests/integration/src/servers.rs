@@ -97,11 +97,22 @@ impl Certificate {
     /// # Errors
     /// openssl fails.
     pub fn new(name: &str) -> Result<Self> {
+        Self::with_names(name, "")
+    }
+
+    /// One with a subjectAltName as openssl writes it, such as `URI:spiffe://a/b,DNS:c`.
+    ///
+    /// # Errors
+    /// openssl fails.
+    pub fn with_names(name: &str, names: &str) -> Result<Self> {
         let directory = Directory::new()?;
         let (certificate, key) = (directory.path().join("tls.crt"), directory.path().join("tls.key"));
         let mut command = Command::new("openssl");
         command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
         command.args(["-days", "2", "-subj", &format!("/CN={name}")]);
+        if !names.is_empty() {
+            command.args(["-addext", &format!("subjectAltName={names}")]);
+        }
         command.arg("-out").arg(&certificate).arg("-keyout").arg(&key);
         let output = command.stdin(Stdio::null()).output()?;
         if !output.status.success() {

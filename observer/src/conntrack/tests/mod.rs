@@ -69,8 +69,8 @@ fn close(open: &Open, milliseconds: u64) -> Close {
         cgroup: open.cgroup,
         client: open.client,
         established: true,
-        bytes_sent: 0,
-        bytes_received: 0,
+        bytes_sent: 1,
+        bytes_received: 2,
         reason: CloseReason::Fin,
     }
 }
@@ -87,6 +87,7 @@ fn payload(cookie: u64, direction: Direction, sequence: u32, bytes: &[u8]) -> Pa
         left_out: 0,
         turn: false,
         lossy: false,
+        loopback: false,
         ends: None,
         at_listener: false,
     }
