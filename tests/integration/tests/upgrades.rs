@@ -16,7 +16,8 @@ struct Scene {
     certificate: Certificate,
     server: Pod,
     client: Pod,
-    node: SimNode,
+    middle: Pod,
+    _node: SimNode,
 }
 
 impl Scene {
@@ -25,8 +26,9 @@ impl Scene {
         let node = SimNode::builder().start()?;
         let server = node.pod("shop", "server").start()?;
         let client = node.pod("shop", "client").start()?;
+        let middle = node.pod("shop", "middle").start()?;
         let daemon = Daemon::start(&node)?;
-        Ok(Self { daemon, certificate, server, client, node })
+        Ok(Self { daemon, certificate, server, client, middle, _node: node })
     }
 
     fn dialect(&self, dialect: &str, port: u16, offer: &str) -> Result<Process> {
@@ -37,6 +39,14 @@ impl Scene {
     /// Runs a client; how it fares is not the point.
     fn talk(&self, line: &[&str]) -> Result<()> {
         self.client.run(["timeout", "10"].iter().chain(line)).map(drop)
+    }
+
+    /// Sends mail to port 25.
+    fn mail(&self, options: &[&str]) -> Result<()> {
+        let url = format!("smtp://{}:25/shop", self.server.ip4);
+        let line =
+            ["curl", "-sS", &url, "--mail-from", "a@shop", "--mail-rcpt", "b@shop", "-T", "/etc/hostname"];
+        self.talk(&[&line, options].concat())
     }
 
     /// The last record of the connection to a port of the server.
@@ -67,8 +77,15 @@ fn has(record: &Value, finding: &str) -> bool {
 }
 
 /// Ports by which tshark knows the protocols, and what `openssl s_client -starttls` calls them.
-const DIALECTS: [(&str, u16); 7] =
-    [("smtp", 25), ("ftp", 21), ("pop3", 110), ("imap", 143), ("ldap", 389), ("mysql", 3306), ("postgres", 5432)];
+const DIALECTS: [(&str, u16); 7] = [
+    ("smtp", 25),
+    ("ftp", 21),
+    ("pop3", 110),
+    ("imap", 143),
+    ("ldap", 389),
+    ("mysql", 3306),
+    ("postgres", 5432),
+];
 
 #[test]
 fn after_an_upgrade_a_connection_is_tls_by_its_own_name_as_tshark_reads_it() -> Result<()> {
@@ -80,8 +97,7 @@ fn after_an_upgrade_a_connection_is_tls_by_its_own_name_as_tshark_reads_it() -> 
         let to = format!("{}:{port}", scene.server.ip4);
         scene.talk(&["openssl", "s_client", "-starttls", dialect, "-connect", &to])?;
     }
-    let records: Vec<Value> =
-        DIALECTS.iter().map(|(_, port)| scene.record(*port)).collect::<Result<_>>()?;
+    let records: Vec<Value> = DIALECTS.iter().map(|(_, port)| scene.record(*port)).collect::<Result<_>>()?;
     let reading = capture.stop()?;
     drop(servers);
     for ((dialect, port), record) in DIALECTS.iter().zip(&records) {
@@ -142,7 +158,7 @@ fn stunnel_upgrades_postgres_and_mail() -> Result<()> {
     scene.server.wait_listening(25)?;
     let ip = scene.server.ip4.to_string();
     scene.talk(&["psql", "-w", &format!("host={ip} user=me sslmode=require"), "-c", "select 1"])?;
-    scene.talk(&["swaks", "--server", &ip, "--tls", "--to", "a@shop", "--from", "b@shop", "--helo", "shop"])?;
+    scene.mail(&["--ssl-reqd", "-k"])?;
     for (port, protocol) in [(5432, "postgres"), (25, "smtp")] {
         let record = scene.record(port)?;
         assert_eq!(json!(verdict(&record)), json!([protocol, "tls", null]), "{record:#}");
@@ -156,9 +172,21 @@ fn mail_and_mysql_without_an_upgrade_are_plaintext() -> Result<()> {
     let _servers = [scene.dialect("smtp", 25, "clear")?, scene.dialect("mysql", 3306, "clear")?];
     let _encrypted = scene.dialect("mysql", 3307, "tls")?;
     let ip = scene.server.ip4.to_string();
-    scene.talk(&["swaks", "--server", &ip, "--to", "a@shop", "--from", "b@shop", "--helo", "shop"])?;
+    scene.mail(&[])?;
     scene.talk(&["mariadb", "--no-defaults", "-h", &ip, "-P", "3306", "-u", "me", "-e", "select 1"])?;
-    scene.talk(&["mariadb", "--no-defaults", "--ssl", "-h", &ip, "-P", "3307", "-u", "me", "-e", "select 1"])?;
+    scene.talk(&[
+        "mariadb",
+        "--no-defaults",
+        "--ssl",
+        "-h",
+        &ip,
+        "-P",
+        "3307",
+        "-u",
+        "me",
+        "-e",
+        "select 1",
+    ])?;
     for (port, expected) in [
         (25, json!(["smtp", "plaintext", null])),
         (3306, json!(["mysql", "plaintext", null])),
@@ -173,7 +201,6 @@ fn mail_and_mysql_without_an_upgrade_are_plaintext() -> Result<()> {
 #[test]
 fn a_proxy_header_of_either_version_hides_neither_requests_nor_tls() -> Result<()> {
     let scene = Scene::new()?;
-    let balancer = scene.node.pod("shop", "balancer").start()?;
     let (certificate, key) = (scene.certificate.certificate.display(), scene.certificate.key.display());
     let _nginx = nginx(
         &scene.server,
@@ -185,25 +212,30 @@ fn a_proxy_header_of_either_version_hides_neither_requests_nor_tls() -> Result<(
              location / {{ return 200 \"fine\\n\"; }}"
         ),
     )?;
-    let ports = [(8080, "send-proxy"), (8081, "send-proxy-v2"), (8443, "send-proxy"), (8444, "send-proxy-v2")];
+    let ports =
+        [(8080, "send-proxy"), (8081, "send-proxy-v2"), (8443, "send-proxy"), (8444, "send-proxy-v2")];
     let listeners: String = ports
         .iter()
-        .map(|(port, how)| format!("listen l{port}\n bind :{port}\n server s {}:{port} {how}\n", scene.server.ip4))
+        .map(|(port, how)| {
+            format!("listen l{port}\n bind :{port}\n server s {}:{port} {how}\n", scene.server.ip4)
+        })
         .collect();
     let directory = Directory::new()?;
     let config = directory.write(
         "haproxy.cfg",
-        format!("defaults\n mode tcp\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n{listeners}"),
+        format!(
+            "defaults\n mode tcp\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n{listeners}"
+        ),
     )?;
-    let _haproxy = start(&balancer, &["haproxy".into(), "-f".into(), path(&config)?.into()])?;
-    balancer.wait_listening(8444)?;
+    let _haproxy = start(&scene.middle, &["haproxy".into(), "-f".into(), path(&config)?.into()])?;
+    scene.middle.wait_listening(8444)?;
     for (port, how) in ports {
         let scheme = if port < 8443 { "http" } else { "https" };
-        let url = format!("{scheme}://{}:{port}/", balancer.ip4);
+        let url = format!("{scheme}://{}:{port}/", scene.middle.ip4);
         let header = "Authorization: Basic bm86b25l";
         scene.client.run_ok(["curl", "-sSk", "--http1.1", "-H", header, &url])?;
         let record = scene.record(port)?;
-        assert_eq!(record["client"]["principal"], "shop/balancer", "{how} {record:#}");
+        assert_eq!(record["client"]["principal"], "shop/middle", "{how} {record:#}");
         if scheme == "http" {
             assert_eq!(json!(verdict(&record)), json!(["http/1.1", "plaintext", null]), "{how} {record:#}");
             assert_eq!(record["requests"]["present"], 1, "{how} {record:#}");
@@ -217,7 +249,7 @@ fn a_proxy_header_of_either_version_hides_neither_requests_nor_tls() -> Result<(
 #[test]
 fn a_tunnel_is_what_is_in_it_and_what_its_proxy_was_shown_went_in_clear() -> Result<()> {
     let scene = Scene::new()?;
-    let proxy = scene.node.pod("shop", "proxy").start()?;
+    let proxy = &scene.middle;
     let (certificate, key) = (scene.certificate.certificate.display(), scene.certificate.key.display());
     let _nginx = nginx(
         &scene.server,
@@ -232,7 +264,7 @@ fn a_tunnel_is_what_is_in_it_and_what_its_proxy_was_shown_went_in_clear() -> Res
     for port in [3128, 3129, 3130, 3131] {
         let text = format!("Port {port}\nBasicAuth who what\nConnectPort 8443\nConnectPort 8080\n");
         let config = directory.write(&format!("tinyproxy-{port}.conf"), text)?;
-        proxies.push(start(&proxy, &["tinyproxy".into(), "-d".into(), "-c".into(), path(&config)?.into()])?);
+        proxies.push(start(proxy, &["tinyproxy".into(), "-d".into(), "-c".into(), path(&config)?.into()])?);
         proxy.wait_listening(port)?;
     }
     let curl = |port: u16, credential: &str, more: &[&str], url: &str| {
@@ -247,23 +279,23 @@ fn a_tunnel_is_what_is_in_it_and_what_its_proxy_was_shown_went_in_clear() -> Res
     curl(3130, "who:what@", &[], &clear)?;
     curl(3131, "", &[], &encrypted)?;
 
-    let tunnel = final_to(&scene.daemon, "shop/proxy", 3128)?;
+    let tunnel = final_to(&scene.daemon, "shop/middle", 3128)?;
     assert_eq!(json!(verdict(&tunnel)), json!(["tls", "tls", null]), "{tunnel:#}");
     assert_eq!(tunnel["requests"]["total"], 1, "{tunnel:#}");
     assert_eq!(tunnel["requests"]["present"], 1, "{tunnel:#}");
     assert!(has(&tunnel, "credential-in-cleartext") && !has(&tunnel, "unencrypted"), "{tunnel:#}");
 
-    let clear_tunnel = final_to(&scene.daemon, "shop/proxy", 3129)?;
+    let clear_tunnel = final_to(&scene.daemon, "shop/middle", 3129)?;
     assert_eq!(json!(verdict(&clear_tunnel)), json!(["http/1.1", "plaintext", null]), "{clear_tunnel:#}");
     assert_eq!(clear_tunnel["requests"]["total"], 2, "{clear_tunnel:#}");
     assert_eq!(clear_tunnel["requests"]["none"], 1, "{clear_tunnel:#}");
 
-    let absolute = final_to(&scene.daemon, "shop/proxy", 3130)?;
+    let absolute = final_to(&scene.daemon, "shop/middle", 3130)?;
     assert_eq!(absolute["authentication"]["status"], "present", "{absolute:#}");
     assert_eq!(absolute["authentication"]["reason"], "proxy-authorization", "{absolute:#}");
     assert!(has(&absolute, "credential-in-cleartext") && has(&absolute, "unencrypted"), "{absolute:#}");
 
-    let refused = final_to(&scene.daemon, "shop/proxy", 3131)?;
+    let refused = final_to(&scene.daemon, "shop/middle", 3131)?;
     assert_eq!(json!(verdict(&refused)), json!(["http/1.1", "plaintext", null]), "{refused:#}");
     assert_eq!(refused["requests"]["none"], 1, "{refused:#}");
     assert_eq!(refused["last_request"]["status"], 407, "{refused:#}");

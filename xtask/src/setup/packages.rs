@@ -23,7 +23,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 21] = [
+const TOOLS: [Tool; 20] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -39,7 +39,6 @@ const TOOLS: [Tool; 21] = [
     tool("stunnel", "stunnel4", false),
     tool("psql", "postgresql-client", false),
     tool("mariadb", "mariadb-client", false),
-    tool("swaks", "swaks", false),
     tool("redis-server", "redis-server", false),
     tool("memcached", "memcached", false),
     tool("nats-server", "nats-server", false),

@@ -58,7 +58,7 @@ def postgres(talk):
 
 
 def mysql(talk):
-    low = 0xf7ff if TLS else 0xf7ff & ~MYSQL_SSL
+    low = 0xffff if TLS else 0xffff & ~MYSQL_SSL
     body = (b"\x0a5.5.5-10.11.6-MariaDB\0" + struct.pack("<I", 8) + b"abcdefgh\0" + struct.pack("<HBHH", low, 45, 2, 0x81ff)
             + b"\x15" + bytes(10) + b"ijklmnopqrst\0mysql_native_password\0")
     talk.say(struct.pack("<I", len(body)) + body)
