@@ -1,6 +1,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use super::role::{Role, role};
 use super::stream::{Piece, Stream};
 use crate::model::{
     Close, CloseReason, Cookie, Direction, Endpoint, Open, Payload, Timestamp, Transport, UdpClose,
@@ -27,12 +28,6 @@ const ORPHAN_WAIT: Duration = Duration::from_secs(1);
 const MAX_ORPHANS: usize = 1024;
 /// The window of a SYN-ACK is never scaled (RFC 7323 section 2.2): a client sends no more before its connection opens.
 const FIRST_WINDOW: u32 = u16::MAX as u32;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    Client,
-    Server,
-}
 
 /// What the client's own end of a connection knows that the server's cannot.
 #[derive(Clone, Debug)]
@@ -481,24 +476,4 @@ impl<S: Default> Table<S> {
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Flow<S>> {
         self.flows.values_mut().chain(self.conversations.values_mut())
     }
-}
-
-/// Ports below this are given out by the administrator (RFC 6335 section 6: System Ports).
-const FIRST_USER_PORT: u16 = 1024;
-/// Where Linux starts to pick a client's port (net.ipv4.ip_local_port_range).
-const FIRST_EPHEMERAL_PORT: u16 = 32_768;
-
-/// Who opened it. UDP does not say: the first sender, unless it speaks from a well-known port to an ephemeral one.
-fn role(open: &Open) -> Role {
-    if open.transport == Transport::Udp {
-        let answers =
-            |from: Endpoint, to: Endpoint| from.port < FIRST_USER_PORT && to.port >= FIRST_EPHEMERAL_PORT;
-        if answers(open.local, open.remote) {
-            return Role::Server;
-        }
-        if answers(open.remote, open.local) {
-            return Role::Client;
-        }
-    }
-    if open.client == Some(true) { Role::Client } else { Role::Server }
 }

@@ -30,6 +30,9 @@ else
     install "$@" || { update && install "$@"; }
 fi
 
-case " $* " in
-*" nginx"*) if command -v systemctl >/dev/null; then systemctl disable --quiet nginx.service || true; fi ;;
-esac
+command -v systemctl >/dev/null || exit 0
+for service in nginx haproxy stunnel4 redis-server memcached nats-server; do
+    case " $* " in
+    *" $service"*) systemctl disable --quiet "$service.service" || true ;;
+    esac
+done

@@ -23,7 +23,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 15] = [
+const TOOLS: [Tool; 21] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -35,10 +35,16 @@ const TOOLS: [Tool; 15] = [
     tool("ab", "apache2-utils", false),
     tool("tshark", "tshark", false),
     tool("haproxy", "haproxy", false),
-    tool("stunnel4", "stunnel4", false),
     tool("gnutls-cli", "gnutls-bin", false),
     tool("bpftool", "bpftool", false),
     tool("setcap", "libcap2-bin", false),
+    tool("stunnel", "stunnel4", false),
+    tool("psql", "postgresql-client", false),
+    tool("mariadb", "mariadb-client", false),
+    tool("redis-server", "redis-server", false),
+    tool("memcached", "memcached", false),
+    tool("nats-server", "nats-server", false),
+    tool("tinyproxy", "tinyproxy-bin", false),
 ];
 
 /// The script that runs as root: one call, one password.

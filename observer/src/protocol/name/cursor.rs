@@ -59,6 +59,16 @@ impl<'a> Cursor<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
+    /// # Errors
+    /// `Incomplete`: there are fewer bytes than `end` in all.
+    pub fn skip_to(&mut self, end: usize) -> Result<(), Miss> {
+        if self.bytes.len() < end {
+            return Err(Miss::Incomplete);
+        }
+        self.at = end;
+        Ok(())
+    }
+
     /// These bytes and no others.
     pub fn literal(&mut self, wanted: &[u8]) -> Result<(), Miss> {
         self.any_of(&[wanted])

@@ -83,7 +83,10 @@ pub fn ldap(client: &mut Cursor<'_>, server: &mut Cursor<'_>) -> Result<Proof, M
             require(answer == EXTENDED_RESPONSE && to == id)?;
             length(server)?;
             server.literal(&[ENUMERATED, 1])?;
-            if server.u8()? == 0 {
+            let accepted = server.u8()? == 0;
+            client.skip_to(end)?;
+            server.skip_to(answer_end)?;
+            if accepted {
                 return Ok(Proof::Tls { protocol: Protocol::Ldap, client: end, server: answer_end });
             }
             Ok(Proof::Unknown(Protocol::Ldap, "upgrade-refused"))

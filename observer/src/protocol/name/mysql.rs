@@ -25,6 +25,7 @@ pub fn greeting(server: &mut Cursor<'_>) -> Result<usize, Miss> {
     require(server.u8()? == PROTOCOL_VERSION)?;
     let version = server.until(0, LONGEST_VERSION, is_text)?;
     require(version.first().is_some_and(u8::is_ascii_digit))?;
+    server.skip_to(HEADER + length)?;
     Ok(HEADER + length)
 }
 
@@ -33,8 +34,11 @@ fn tls_request(client: &mut Cursor<'_>) -> Result<Option<usize>, Miss> {
     let length = header(client, 1)?;
     require((TLS_REQUEST..=65_535).contains(&length))?;
     let capabilities = client.le32()?;
-    let wants = length == TLS_REQUEST && capabilities & CLIENT_SSL != 0;
-    Ok(wants.then_some(HEADER + length))
+    if length != TLS_REQUEST || capabilities & CLIENT_SSL == 0 {
+        return Ok(None);
+    }
+    client.skip_to(HEADER + length)?;
+    Ok(Some(HEADER + length))
 }
 
 pub fn mysql(client: &mut Cursor<'_>, server: &mut Cursor<'_>) -> Result<Proof, Miss> {

@@ -1,6 +1,7 @@
 //! Captures come from third-party programs (`testdata/capture.py`), and what they hold from tshark's reading of them.
 
 mod captures;
+mod datagram;
 mod hostile;
 mod http1;
 mod loss;
@@ -8,6 +9,7 @@ mod memory;
 mod mesh;
 mod midstream;
 mod mtls;
+mod named;
 mod sniff;
 mod tls;
 
