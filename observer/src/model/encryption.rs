@@ -67,7 +67,7 @@ pub struct Encryption {
     /// Why `status` is `unknown`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<Cow<'static, str>>,
-    /// `1.0` to `1.3`: the version that the server chose.
+    /// `1.0` to `1.3`: the version that the server chose. `quic-v1`, `quic-v2`: the client's, with TLS 1.3 inside.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub version: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -71,6 +71,8 @@ impl Opening {
             return None;
         }
         match self.sniff() {
+            // A server that speaks first does not speak HTTP, except to say that it waited for long enough.
+            Sniffed::Http1 if self.server_first && !server.starts_with(b"HTTP/1.") => {}
             Sniffed::Http1 => return Some(Opened::Http1),
             Sniffed::Http2 => return Some(Opened::Http2),
             // A server that says something before a hello names what is to be protected.

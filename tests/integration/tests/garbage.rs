@@ -96,6 +96,7 @@ enum Counted {
     Unresolved(&'static str),
     Truncated,
     Requests(&'static str),
+    Flows(&'static str),
 }
 
 impl Counted {
@@ -105,6 +106,9 @@ impl Counted {
                 daemon.metric("observer_unresolved_flows_total", &[&format!("reason=\"{reason}\"")])
             }
             Self::Truncated => daemon.metric("observer_truncated_payloads_total", &[]),
+            Self::Flows(encryption) => {
+                daemon.metric("observer_flows_total", &[&format!("encryption=\"{encryption}\"")])
+            }
             Self::Requests(status) => {
                 daemon.metric("observer_requests_total", &[&format!("authentication=\"{status}\"")])
             }
@@ -133,9 +137,14 @@ fn is_unknown_request(record: &Value, reason: &str) {
 #[test]
 fn bytes_of_no_protocol_are_opaque() -> Result<()> {
     let mut scene = Scene::new(Manners::Sink)?;
-    for bytes in [wire::noise(5_000), vec![0; 3_000], vec![0xff], b"\r\n\r\n\r\n\r\n\r\n\r\n".to_vec()] {
-        let record = scene.garbage(&[Step::Send(&bytes)], Counted::Unresolved("opaque-protocol"))?;
-        is_opaque(&record, "opaque", "opaque-protocol");
+    for (bytes, reason) in [
+        (wire::noise(5_000), "high-entropy"),
+        (vec![0; 3_000], "opaque-protocol"),
+        (vec![0xff], "too-few-bytes"),
+        (b"\r\n\r\n\r\n\r\n\r\n\r\n".to_vec(), "opaque-protocol"),
+    ] {
+        let record = scene.garbage(&[Step::Send(&bytes)], Counted::Unresolved(reason))?;
+        is_opaque(&record, "opaque", reason);
         assert_eq!(record["bytes_sent"], bytes.len(), "{record:#}");
     }
     let record = scene.garbage(&[], Counted::Unresolved("no-data"))?;
@@ -148,8 +157,8 @@ fn tls_records_that_lie_about_their_length_are_unknown() -> Result<()> {
     let mut scene = Scene::new(Manners::Sink)?;
     // Longer than any record may be (RFC 8446 section 5.1).
     let record = [b"\x16\x03\x01\xff\xff\x01\x00\xff\xfa\x03\x03".as_slice(), &wire::noise(600)].concat();
-    let record = scene.garbage(&[Step::Send(&record)], Counted::Unresolved("opaque-protocol"))?;
-    is_opaque(&record, "opaque", "opaque-protocol");
+    let record = scene.garbage(&[Step::Send(&record)], Counted::Unresolved("high-entropy"))?;
+    is_opaque(&record, "opaque", "high-entropy");
     // A hello of 64 KiB in a record of 512 bytes, of which 300 come.
     let record = [b"\x16\x03\x01\x02\x00\x01\x00\xff\xff\x03\x03".as_slice(), &wire::noise(300)].concat();
     let record = scene.garbage(&[Step::Send(&record)], Counted::Unresolved("hello-too-long"))?;
@@ -246,11 +255,13 @@ fn http_that_contradicts_itself_is_unknown() -> Result<()> {
 }
 
 #[test]
-fn a_server_that_speaks_first_is_opaque() -> Result<()> {
+fn lines_in_clear_to_a_server_that_speaks_first_are_no_request() -> Result<()> {
     let mut scene = Scene::new(Manners::First)?;
     let steps = [Step::Hear, Step::Send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")];
-    let record = scene.garbage(&steps, Counted::Unresolved("opaque-protocol"))?;
-    is_opaque(&record, "opaque", "opaque-protocol");
+    let record = scene.garbage(&steps, Counted::Flows("plaintext"))?;
+    assert_eq!(record["protocol"], "opaque", "{record:#}");
+    assert_eq!(record["requests"], Value::Null, "{record:#}");
+    assert_eq!(record["findings"], json!(["unencrypted"]), "{record:#}");
     Ok(())
 }
 

@@ -74,13 +74,22 @@ impl<'a> Cursor<'a> {
         self.any_of(&[wanted])
     }
 
-    /// The first of these that is there, letter case aside.
+    /// The first of these that is there.
     pub fn any_of(&mut self, wanted: &[&[u8]]) -> Result<(), Miss> {
+        self.matching(wanted, <[u8]>::eq)
+    }
+
+    /// The first of these that is there, letter case aside.
+    pub fn any_word(&mut self, wanted: &[&[u8]]) -> Result<(), Miss> {
+        self.matching(wanted, <[u8]>::eq_ignore_ascii_case)
+    }
+
+    fn matching(&mut self, wanted: &[&[u8]], equal: fn(&[u8], &[u8]) -> bool) -> Result<(), Miss> {
         let rest = self.rest();
         let mut miss = Miss::No;
         for word in wanted {
             let length = rest.len().min(word.len());
-            if !rest[..length].eq_ignore_ascii_case(&word[..length]) {
+            if !equal(&rest[..length], &word[..length]) {
                 continue;
             }
             if length == word.len() {

@@ -9,11 +9,11 @@ const LONGEST_GREETING: usize = 1024;
 pub fn smtp_or_ftp(client: &mut Cursor<'_>, server: &mut Cursor<'_>) -> Result<Proof, Miss> {
     const SMTP: [&[u8]; 3] = [b"EHLO ", b"HELO ", b"LHLO "];
     const FTP: [&[u8]; 6] = [b"USER ", b"AUTH ", b"FEAT\r\n", b"SYST\r\n", b"OPTS ", b"HOST "];
-    let dialect = match client.any_of(&SMTP) {
+    let dialect = match client.any_word(&SMTP) {
         Ok(()) => Dialect::Smtp,
         Err(Miss::Incomplete) => return Err(Miss::Incomplete),
         Err(Miss::No) => {
-            client.any_of(&FTP)?;
+            client.any_word(&FTP)?;
             Dialect::Ftp
         }
     };
@@ -28,7 +28,7 @@ pub fn pop3_or_imap(client: &mut Cursor<'_>, server: &mut Cursor<'_>) -> Result<
     const IMAP: [&[u8]; 7] =
         [b"CAPABILITY\r\n", b"LOGIN ", b"AUTHENTICATE ", b"STARTTLS\r\n", b"ID ", b"NOOP\r\n", b"LOGOUT\r\n"];
     const LONGEST_TAG: usize = 32;
-    match client.any_of(&POP3) {
+    match client.any_word(&POP3) {
         Ok(()) => {
             server.literal(b"+OK")?;
             require(matches!(server.u8()?, b' ' | b'\r'))?;
@@ -37,8 +37,8 @@ pub fn pop3_or_imap(client: &mut Cursor<'_>, server: &mut Cursor<'_>) -> Result<
         Err(Miss::Incomplete) => Err(Miss::Incomplete),
         Err(Miss::No) => {
             client.until(b' ', LONGEST_TAG, is_word)?;
-            client.any_of(&IMAP)?;
-            server.any_of(&[b"* OK ", b"* PREAUTH "])?;
+            client.any_word(&IMAP)?;
+            server.any_word(&[b"* OK ", b"* PREAUTH "])?;
             Ok(Proof::Lines(Dialect::Imap))
         }
     }

@@ -63,7 +63,7 @@ pub fn kafka(client: &mut Cursor<'_>, server: &mut Cursor<'_>) -> Result<Proof, 
 /// NATS: the server tells of itself, the client answers with its options. Where TLS is demanded, the client answers
 /// with its hello instead.
 pub fn nats(client: &mut Cursor<'_>, server: &mut Cursor<'_>) -> Result<Proof, Miss> {
-    client.any_of(&[b"CONNECT {", b"CONNECT\t{", b"PING\r\n"])?;
+    client.any_word(&[b"CONNECT {", b"CONNECT\t{", b"PING\r\n"])?;
     server.literal(b"INFO {")?;
     Ok(Proof::Plaintext(Protocol::Nats))
 }

@@ -27,7 +27,7 @@ fn number(cursor: &mut Cursor<'_>) -> Result<usize, Miss> {
 
 /// What a health check sends, and what a Redis server alone answers.
 pub fn redis_inline(client: &mut Cursor<'_>, server: &mut Cursor<'_>) -> Result<Proof, Miss> {
-    client.any_of(&[b"PING\r\n", b"PING\n"])?;
+    client.any_word(&[b"PING\r\n", b"PING\n"])?;
     server.any_of(&[b"+PONG\r\n", b"-NOAUTH ", b"-LOADING ", b"-DENIED "])?;
     Ok(Proof::Plaintext(Protocol::Redis))
 }

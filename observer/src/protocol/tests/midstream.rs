@@ -79,6 +79,16 @@ fn a_server_that_speaks_alone_is_no_verdict() {
 }
 
 #[test]
+fn a_request_to_a_server_that_spoke_first_is_http_only_if_the_server_speaks_it() {
+    let mut talk = Talk::default();
+    talk.server("who are you?\r\n").client(GET).ends();
+    assert_eq!((talk.protocol(), talk.requests().len()), (Some(Protocol::Opaque), 0));
+    let mut talk = Talk::default();
+    talk.server("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n").client(GET).server(OK);
+    assert_eq!(talk.requests(), [("GET", bearer("one"))]);
+}
+
+#[test]
 fn http2_with_prior_knowledge_is_plaintext_without_requests() {
     // RFC 9113 section 3.4, and an empty SETTINGS frame.
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
