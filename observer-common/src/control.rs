@@ -11,6 +11,13 @@ pub mod verb {
     pub const RESUME_RECEIVED: u32 = 2;
     /// Leave out what this end sends before the sequence number `argument`.
     pub const RESUME_SENT: u32 = 3;
+    /// It speaks HTTP/2: leave out DATA. A frame starts at the sequence number `argument` of what this end receives,
+    /// and at `other` of what it sends; what comes before them is not wanted.
+    pub const FRAMES: u32 = 4;
+    /// The same, of what this end receives alone.
+    pub const FRAMES_RECEIVED: u32 = 5;
+    /// The same, of what this end sends alone.
+    pub const FRAMES_SENT: u32 = 6;
 }
 
 /// One slot. The kernel acts on it only where `cookie` is the socket's own, so two sockets that share a slot cost
@@ -22,11 +29,13 @@ pub struct Control {
     /// One of [`verb`].
     pub verb: u32,
     pub argument: u32,
+    pub other: u32,
+    pub padding: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 16);
+const _: () = assert!(size_of::<Control>() == 24);
 
-/// A power of two: 65,536 slots of 16 bytes are 1 MiB.
+/// A power of two: 65,536 slots of 24 bytes are 1.5 MiB.
 pub const CONTROL_SLOTS: u32 = 1 << 16;
 
 /// Cookies are handed out in order, so neighbours never share a slot.

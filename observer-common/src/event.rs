@@ -35,6 +35,9 @@ pub mod flag {
     pub const TIMED_OUT: u16 = 1 << 7;
     /// The programs' bounded memory had no room: bytes of this connection were not captured.
     pub const LOSSY: u16 = 1 << 8;
+    /// The programs walk over the HTTP/2 frames of this direction. `TURN` says that the first byte here starts a frame,
+    /// and, unless `LOSSY` is set, that nothing but DATA lies between the bytes before it and this one.
+    pub const WALKED: u16 = 1 << 9;
     /// The bytes passed the loopback interface: both ends are in one network namespace.
     pub const LOOPBACK: u16 = 1 << 10;
 }
@@ -145,6 +148,8 @@ pub const MEDIUM_CHUNK: usize = 1024;
 pub const TOKEN_CHUNK: usize = 2048;
 /// See [`SMALL_CHUNK`].
 pub const LARGE_CHUNK: usize = 4096;
+/// HTTP/2 clients with many requests at once fill whole packets, of which all is wanted.
+pub const BURST_CHUNK: usize = 16 * 1024;
 
 const _: () = {
     assert!(size_of::<Header>() == 32);

@@ -13,10 +13,10 @@ mod socket;
 pub use control::{CONTROL_SLOTS, Control, control_slot, verb};
 pub use counter::Counter;
 pub use event::{
-    Data, Header, LARGE_CHUNK, MEDIUM_CHUNK, SMALL_CHUNK, TOKEN_CHUNK, TcpClose, TcpOpen, Tuple, UdpOpen,
-    flag, kind, tcp_state,
+    BURST_CHUNK, Data, Header, LARGE_CHUNK, MEDIUM_CHUNK, SMALL_CHUNK, TOKEN_CHUNK, TcpClose, TcpOpen, Tuple,
+    UdpOpen, flag, kind, tcp_state,
 };
-pub use socket::{Direction, Socket, Stream, UdpConversation, UdpKey};
+pub use socket::{Direction, Socket, Stream, UdpConversation, UdpKey, mode};
 
 /// Settings that the daemon writes into the kernel programs before it loads them.
 #[repr(C)]

@@ -16,10 +16,29 @@ pub struct Stream {
     pub next: u32,
     /// Bytes that may still be captured before the other end speaks.
     pub allowance: u32,
-    /// With `skipping`: leave out what comes before this sequence number.
+    /// While skipping: what comes before this sequence number is left out. While walking: the next frame starts here.
     pub resume_at: u32,
-    /// 1 while bytes are left out up to `resume_at`.
-    pub skipping: u32,
+    /// One of [`mode`].
+    pub mode: u32,
+    /// While walking: what comes before this sequence number is shipped, what comes after it up to `resume_at` not.
+    pub wanted_until: u32,
+    /// While walking: the first bytes of a frame's header that a segment ended in; as many as `mode` says.
+    pub head: u32,
+    /// While walking: 1 if the byte `next` starts a frame.
+    pub at_frame: u32,
+    /// While walking: 1 if a record found no room, and none that starts a frame did since.
+    pub lost: u32,
+}
+
+/// What is done with a direction's bytes: [`Stream::mode`].
+pub mod mode {
+    /// Shipped, as far as the allowance reaches.
+    pub const BY_ALLOWANCE: u32 = 0;
+    /// Left out up to a sequence number.
+    pub const SKIPPING: u32 = 1;
+    /// HTTP/2, whose frames are walked over. Added to it: how many bytes of a header are in [`super::Stream::head`],
+    /// at most 3.
+    pub const WALKING: u32 = 2;
 }
 
 /// Per-socket storage. The first word decides the fast path.
@@ -40,10 +59,11 @@ pub struct Socket {
     pub received_before_fin: u64,
     /// A [`Direction`], or 0 before anybody spoke.
     pub last_speaker: u32,
-    pub padding: u32,
+    /// Of the programs' own use while they look at a segment.
+    pub scratch: u32,
 }
 
-const _: () = assert!(size_of::<Socket>() == 80);
+const _: () = assert!(size_of::<Socket>() == 112);
 
 /// Key of the table of UDP conversations.
 #[repr(C)]

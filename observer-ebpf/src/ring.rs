@@ -4,7 +4,9 @@ use core::arch::asm;
 
 use aya_ebpf::bindings::{__sk_buff, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes};
-use observer_common::{Counter, Data, Header, LARGE_CHUNK, MEDIUM_CHUNK, SMALL_CHUNK, TOKEN_CHUNK, Tuple};
+use observer_common::{
+    BURST_CHUNK, Counter, Data, Header, LARGE_CHUNK, MEDIUM_CHUNK, SMALL_CHUNK, TOKEN_CHUNK, Tuple,
+};
 
 use crate::maps::{EVENTS, count, settings};
 
@@ -80,6 +82,9 @@ const TOKEN_ROOM: usize = TOKEN_CHUNK - FIXED;
 /// Payload bytes that one record can hold.
 pub const LARGE_ROOM: usize = LARGE_CHUNK - FIXED;
 
+/// What [`emit_burst`] holds.
+pub const BURST_ROOM: usize = BURST_CHUNK - FIXED;
+
 /// Emits `len` (at most [`LARGE_ROOM`]) bytes of the packet from `at` on, in the smallest class that holds them.
 #[inline(always)]
 pub fn emit_bytes(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> bool {
@@ -92,6 +97,29 @@ pub fn emit_bytes(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> 
     } else {
         emit_chunk::<LARGE_ROOM>(skb, about, at, len)
     };
+    if !emitted {
+        count(Counter::LostPayloads);
+    }
+    emitted
+}
+
+/// The same, of up to [`BURST_ROOM`] bytes.
+#[inline(always)]
+pub fn emit_burst(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> bool {
+    if len as usize <= LARGE_ROOM {
+        return emit_bytes(skb, about, at, len);
+    }
+    let emitted = emit_chunk::<BURST_ROOM>(skb, about, at, len);
+    if !emitted {
+        count(Counter::LostPayloads);
+    }
+    emitted
+}
+
+/// The same, of [`LARGE_ROOM`] bytes.
+#[inline(always)]
+pub fn emit_full(skb: *mut __sk_buff, about: &About<'_>, at: u32) -> bool {
+    let emitted = emit_chunk::<LARGE_ROOM>(skb, about, at, LARGE_ROOM as u32);
     if !emitted {
         count(Counter::LostPayloads);
     }

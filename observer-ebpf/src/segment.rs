@@ -9,15 +9,15 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::programs::SkBuffContext;
 use observer_common::{
-    Direction, Settings, Socket, Stream, TcpClose, TcpOpen, Tuple, flag, kind, tcp_state, verb,
+    Control, Direction, Settings, Socket, Stream, TcpClose, TcpOpen, Tuple, flag, kind, mode, tcp_state, verb,
 };
 
 use crate::cgroup_skb::full_socket;
 use crate::field::{field, ip6};
 use crate::maps::{settings, take_control};
 use crate::packet::{self, TCP_FIN, TCP_RST, TCP_SYN, Tcp};
-use crate::ring::{About, LARGE_ROOM, emit, emit_bytes, now, write_header};
-use crate::socket;
+use crate::ring::{About, LARGE_ROOM, emit, emit_bytes, emit_full, now, write_header};
+use crate::{socket, walk};
 
 /// Longest packet that can be a bare RST: IPv6 and TCP headers with all their options.
 const LONGEST_BARE_SEGMENT: u32 = 40 + 60;
@@ -196,64 +196,31 @@ fn listener_owns(ctx: &SkBuffContext, sk: *mut bpf_sock) -> bool {
 #[inline(always)]
 fn payload<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, tcp: &Tcp) {
     if let Some(word) = take_control(socket.cookie) {
-        match word.verb {
-            verb::STOP => {
-                socket.done = 1;
-                return;
-            }
-            verb::RESUME_RECEIVED => skip_to(&mut socket.received, word.argument),
-            verb::RESUME_SENT => skip_to(&mut socket.sent, word.argument),
-            _ => {}
+        obey(socket, word);
+        if socket.done != 0 {
+            return;
         }
     }
     let role = socket.flags as u16;
-    let client_speaks = (role & flag::CLIENT != 0) == SENT;
+    let client_speaks = forget(&mut socket.scratch, u32::from((role & flag::CLIENT != 0) == SENT)) != 0;
     let direction = if SENT { Direction::Sent } else { Direction::Received } as u32;
-    let turn = socket.last_speaker != direction;
-    let stream = if SENT { &mut socket.sent } else { &mut socket.received };
+    let turn = u32::from(socket.last_speaker != direction);
+    let (stream, other) = if SENT {
+        (&mut socket.sent, &mut socket.received)
+    } else {
+        (&mut socket.received, &mut socket.sent)
+    };
 
     let end = tcp.sequence.wrapping_add(tcp.payload_len);
     if !after(end, stream.next) {
         return; // a retransmission of what was looked at
     }
-    let settings = settings();
-    let full = if client_speaks { settings.client_allowance } else { settings.server_allowance };
+    if turn != 0 && stream.mode == mode::BY_ALLOWANCE && tcp.sequence == stream.next {
+        recognise(ctx, stream, other, tcp, client_speaks, socket.last_speaker == 0);
+    }
+    let turn = forget(&mut socket.scratch, turn) != 0;
     socket.last_speaker = direction;
     let mut flags = role & (flag::CLIENT | flag::SERVER | flag::MIDSTREAM | flag::LOSSY | flag::LOOPBACK);
-    if turn {
-        stream.allowance = full;
-        flags |= flag::TURN;
-        // The peer answered, so it has all that came before: a hole is none.
-        if after(tcp.sequence, stream.next) {
-            stream.next = tcp.sequence;
-        }
-    }
-    let mut start = if after(stream.next, tcp.sequence) { stream.next } else { tcp.sequence };
-    let in_order = start == stream.next;
-    if stream.skipping != 0 {
-        if !after(end, stream.resume_at) {
-            if in_order {
-                stream.next = end;
-            }
-            return;
-        }
-        if after(stream.resume_at, start) {
-            start = stream.resume_at;
-        }
-        stream.skipping = 0;
-        stream.allowance = full;
-        flags |= flag::TURN;
-    }
-    if in_order {
-        stream.next = end;
-    }
-    let wanted = end.wrapping_sub(start);
-    let allowance = stream.allowance;
-    if allowance == 0 {
-        return;
-    }
-    let take = if wanted < allowance { wanted } else { allowance };
-    stream.allowance = allowance - take;
     if SENT {
         flags |= flag::SENT;
     }
@@ -262,22 +229,158 @@ fn payload<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, tcp: &Tcp
         flags,
         cookie: socket.cookie,
         cgroup: socket.cgroup,
-        sequence: start,
+        sequence: stream.next,
         left_out: 0,
         tuple: None,
     };
-    let at = tcp.payload_at + start.wrapping_sub(tcp.sequence);
-    if ship(ctx, about, at, wanted, take) {
+    let settings = settings();
+    let full = if client_speaks { settings.client_allowance } else { settings.server_allowance };
+    let mut shipped = true;
+    if walk::is_within_data(stream, tcp.sequence) {
+        // Its order among others does not matter: what lies before the next frame is not wanted.
+        if !after(end, stream.resume_at) {
+            return;
+        }
+        stream.next = stream.resume_at;
+    }
+    if walk::is_walking(stream) {
+        // Frames lie in what has not come yet: the daemon puts it in order and says where they start again.
+        let mut lost = after(tcp.sequence, stream.next);
+        if !lost {
+            let segment = walk::Segment { at: tcp.payload_at, sequence: tcp.sequence, end };
+            shipped = walk::walk(ctx, stream, about, &segment);
+            lost = stream.next != end;
+        }
+        if lost {
+            stream.mode = mode::BY_ALLOWANCE;
+            stream.allowance = full;
+        }
+    }
+    if !walk::is_walking(stream) {
+        shipped &= by_allowance(ctx, stream, about, tcp, turn, full);
+    }
+    if shipped {
         socket.flags &= !u32::from(flag::LOSSY);
     } else {
         socket.flags |= u32::from(flag::LOSSY);
     }
 }
 
+/// The same value, of which the verifier forgets where it comes from: it would follow each way to it to the end.
+#[inline(always)]
+fn forget(memory: &mut u32, value: u32) -> u32 {
+    let memory: *mut u32 = memory;
+    unsafe {
+        memory.write_volatile(value);
+        memory.read_volatile()
+    }
+}
+
+/// The first bytes of either end tell HTTP/2 from all else, and then both directions are walked.
+#[inline(always)]
+fn recognise(
+    ctx: &SkBuffContext,
+    stream: &mut Stream,
+    other: &mut Stream,
+    tcp: &Tcp,
+    client_speaks: bool,
+    first: bool,
+) {
+    if !client_speaks {
+        if first && walk::is_settings(ctx, tcp.payload_at) {
+            walk::start_at(stream, tcp.sequence);
+        }
+    } else if (first || walk::is_walking(other)) && walk::is_preface(ctx, tcp.payload_at) {
+        walk::start_at(stream, tcp.sequence.wrapping_add(walk::PREFACE));
+        if first {
+            walk::start_at(other, other.next);
+        }
+    }
+}
+
+/// Ships a segment's new bytes as far as the allowance reaches. Answers whether they found room.
+#[inline(always)]
+fn by_allowance(
+    ctx: &SkBuffContext,
+    stream: &mut Stream,
+    mut about: About<'_>,
+    tcp: &Tcp,
+    turn: bool,
+    full: u32,
+) -> bool {
+    let end = tcp.sequence.wrapping_add(tcp.payload_len);
+    if turn {
+        stream.allowance = full;
+        about.flags |= flag::TURN;
+        // The peer answered, so it has all that came before: a hole is none.
+        if after(tcp.sequence, stream.next) {
+            stream.next = tcp.sequence;
+        }
+    }
+    let mut start = if after(stream.next, tcp.sequence) { stream.next } else { tcp.sequence };
+    let in_order = start == stream.next;
+    if stream.mode == mode::SKIPPING {
+        if !after(end, stream.resume_at) {
+            if in_order {
+                stream.next = end;
+            }
+            return true;
+        }
+        if after(stream.resume_at, start) {
+            start = stream.resume_at;
+        }
+        stream.mode = mode::BY_ALLOWANCE;
+        stream.allowance = full;
+        about.flags |= flag::TURN;
+    }
+    if in_order {
+        stream.next = end;
+    }
+    let wanted = end.wrapping_sub(start);
+    let allowance = stream.allowance;
+    if allowance == 0 {
+        return true;
+    }
+    let take = if wanted < allowance { wanted } else { allowance };
+    stream.allowance = allowance - take;
+    about.sequence = start;
+    let at = tcp.payload_at + start.wrapping_sub(tcp.sequence);
+    ship(ctx, about, at, wanted, take)
+}
+
+/// Does what the daemon wants of this socket.
+#[inline(always)]
+fn obey(socket: &mut Socket, word: Control) {
+    match word.verb {
+        verb::STOP => socket.done = 1,
+        verb::RESUME_RECEIVED => skip_to(&mut socket.received, word.argument),
+        verb::RESUME_SENT => skip_to(&mut socket.sent, word.argument),
+        verb::FRAMES => {
+            frames_at(&mut socket.received, word.argument);
+            frames_at(&mut socket.sent, word.other);
+        }
+        verb::FRAMES_RECEIVED => frames_at(&mut socket.received, word.argument),
+        verb::FRAMES_SENT => frames_at(&mut socket.sent, word.other),
+        _ => {}
+    }
+}
+
 #[inline(always)]
 fn skip_to(stream: &mut Stream, sequence: u32) {
-    stream.resume_at = sequence;
-    stream.skipping = u32::from(after(sequence, stream.next));
+    if !walk::is_walking(stream) {
+        stream.resume_at = sequence;
+        stream.mode = u32::from(after(sequence, stream.next)) * mode::SKIPPING;
+    }
+}
+
+/// Unless frames are walked over already, or the daemon's word comes too late: it will say another.
+#[inline(always)]
+fn frames_at(stream: &mut Stream, sequence: u32) {
+    if !walk::is_walking(stream) && !after(stream.next, sequence) {
+        walk::start_at(stream, sequence);
+        // What comes before it is left out like what was seen.
+        stream.next = sequence;
+    }
 }
 
 /// Ships the first `take` of `wanted` bytes, in as many records as that needs.
@@ -285,25 +388,27 @@ fn skip_to(stream: &mut Stream, sequence: u32) {
 fn ship(ctx: &SkBuffContext, mut about: About<'_>, mut at: u32, wanted: u32, take: u32) -> bool {
     let mut left = if take < wanted { take } else { wanted };
     let beyond = wanted - left;
-    for _ in 0..Settings::MAX_ALLOWANCE.div_ceil(LARGE_ROOM as u32) {
-        if left == 0 {
+    for _ in 0..Settings::MAX_ALLOWANCE / LARGE_ROOM as u32 {
+        if left <= LARGE_ROOM as u32 {
             break;
         }
-        let len = if left as usize > LARGE_ROOM { LARGE_ROOM as u32 } else { left };
-        left -= len;
-        about.left_out = if left == 0 { beyond } else { 0 };
-        if !emit_bytes(ctx.skb.skb, &about, at, len) {
+        if !emit_full(ctx.skb.skb, &about, at) {
             return false;
         }
         about.flags &= !flag::TURN;
-        about.sequence = about.sequence.wrapping_add(len);
-        at += len;
+        about.sequence = about.sequence.wrapping_add(LARGE_ROOM as u32);
+        at += LARGE_ROOM as u32;
+        left -= LARGE_ROOM as u32;
     }
-    true
+    if left > LARGE_ROOM as u32 {
+        left = LARGE_ROOM as u32;
+    }
+    about.left_out = beyond;
+    left == 0 || emit_bytes(ctx.skb.skb, &about, at, left)
 }
 
 /// Sequence numbers wrap: `a` lies after `b` within half their range (RFC 9293 section 3.4).
 #[inline(always)]
-fn after(a: u32, b: u32) -> bool {
+pub fn after(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) > 0
 }

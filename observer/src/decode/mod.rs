@@ -80,6 +80,7 @@ pub fn event(record: &[u8], clock: ClockOffset) -> Result<Event<'_>, DecodeError
                 bytes,
                 left_out,
                 turn: header.flags & flag::TURN != 0,
+                walked: header.flags & flag::WALKED != 0,
                 lossy: header.flags & flag::LOSSY != 0,
                 loopback: header.flags & flag::LOOPBACK != 0,
                 ends: (at_listener || header.kind == kind::UDP_DATA).then_some(ends),

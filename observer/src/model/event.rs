@@ -94,6 +94,9 @@ pub struct Payload<'a> {
     pub left_out: u32,
     /// The first bytes of this direction since the other end spoke.
     pub turn: bool,
+    /// The kernel walks over HTTP/2 frames here: `turn` says that a frame starts and that, unless `lossy`, only DATA
+    /// was left out before it.
+    pub walked: bool,
     /// Some bytes of this connection before these found no room in the ring.
     pub lossy: bool,
     /// They passed the loopback interface: both ends are in one network namespace.

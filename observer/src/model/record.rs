@@ -29,6 +29,7 @@ pub enum Protocol {
     Http11,
     #[serde(rename = "http/2")]
     Http2,
+    Grpc,
     Websocket,
     Tls,
     Quic,

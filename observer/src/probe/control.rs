@@ -15,6 +15,8 @@ struct Slot {
     cookie: AtomicU64,
     verb: AtomicU32,
     argument: AtomicU32,
+    other: AtomicU32,
+    padding: u32,
 }
 
 const _: () = assert!(size_of::<Slot>() == size_of::<Control>());
@@ -51,7 +53,7 @@ impl ControlTable {
 
     /// Ship no more bytes of this socket.
     pub fn stop(&self, cookie: Cookie) {
-        self.say(cookie, verb::STOP, 0);
+        self.say(cookie, verb::STOP, 0, 0);
     }
 
     /// Leave out what this socket sends or receives before `sequence`.
@@ -60,10 +62,20 @@ impl ControlTable {
             Direction::Received => verb::RESUME_RECEIVED,
             Direction::Sent => verb::RESUME_SENT,
         };
-        self.say(cookie, verb, sequence);
+        self.say(cookie, verb, sequence, 0);
     }
 
-    fn say(&self, cookie: Cookie, verb: u32, argument: u32) {
+    /// This socket speaks HTTP/2: frames start at these sequence numbers of what it receives and of what it sends.
+    pub fn frames_at(&self, cookie: Cookie, received: Option<u32>, sent: Option<u32>) {
+        match (received, sent) {
+            (Some(received), Some(sent)) => self.say(cookie, verb::FRAMES, received, sent),
+            (Some(received), None) => self.say(cookie, verb::FRAMES_RECEIVED, received, 0),
+            (None, Some(sent)) => self.say(cookie, verb::FRAMES_SENT, 0, sent),
+            (None, None) => {}
+        }
+    }
+
+    fn say(&self, cookie: Cookie, verb: u32, argument: u32, other: u32) {
         // SAFETY: the mapping holds CONTROL_SLOTS slots for as long as `self` lives.
         let slots = unsafe { slice::from_raw_parts(self.memory.as_ptr(), CONTROL_SLOTS as usize) };
         let slot = &slots[control_slot(cookie.0) as usize];
@@ -71,6 +83,7 @@ impl ControlTable {
         slot.cookie.store(0, Ordering::Release);
         slot.verb.store(verb, Ordering::Release);
         slot.argument.store(argument, Ordering::Release);
+        slot.other.store(other, Ordering::Release);
         slot.cookie.store(cookie.0, Ordering::Release);
     }
 }

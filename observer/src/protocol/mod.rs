@@ -7,6 +7,7 @@ mod buffer;
 mod datagram;
 mod entropy;
 mod http1;
+mod http2;
 mod lines;
 mod name;
 mod named;
@@ -39,6 +40,8 @@ pub enum Credentials<'a> {
     None,
     /// The value of its Authorization header.
     Authorization(&'a [u8]),
+    /// The same, of which the witness kept what it thought of it.
+    Kept(Kept),
     /// Several Authorization headers that differ, against RFC 9110 section 11.6.2: which of them counts is the
     /// server's to say.
     Several(&'a [&'a [u8]]),
@@ -54,6 +57,11 @@ pub enum Credentials<'a> {
     Unknown(&'static str),
 }
 
+/// What a witness calls a value that it was shown and that may be meant again without being sent again: HTTP/2 refers to
+/// what it sent before, and no bytes of a credential are remembered for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept(pub u32);
+
 /// Who wants to know what a flow shows.
 pub trait Witness {
     /// What the flow is was found out; told again only when it changes.
@@ -61,6 +69,11 @@ pub trait Witness {
     fn request(&mut self, request: Request<'_>);
     /// The status of a final response (RFC 9110 section 15).
     fn response(&mut self, status: u16);
+    /// A response said no by other means than its status: gRPC's UNAUTHENTICATED or PERMISSION_DENIED.
+    fn refused(&mut self);
+    /// Looks at the value of an Authorization field and remembers what it is, until [`Self::forget`].
+    fn keep(&mut self, value: &[u8]) -> Kept;
+    fn forget(&mut self, kept: Kept);
     /// Bytes were captured that could not be read as what they claim to be.
     fn malformed(&mut self, reason: &'static str);
     /// Bytes that were sent but not captured hid something.

@@ -1,4 +1,4 @@
-use super::{Request, Witness};
+use super::{Kept, Request, Witness};
 use crate::model::{Encryption, Protocol};
 
 /// A witness that hears of TLS by the name of what is inside, where that was told before the handshake.
@@ -19,6 +19,18 @@ impl<W: Witness> Witness for Named<'_, W> {
 
     fn response(&mut self, status: u16) {
         self.witness.response(status);
+    }
+
+    fn refused(&mut self) {
+        self.witness.refused();
+    }
+
+    fn keep(&mut self, value: &[u8]) -> Kept {
+        self.witness.keep(value)
+    }
+
+    fn forget(&mut self, kept: Kept) {
+        self.witness.forget(kept);
     }
 
     fn malformed(&mut self, reason: &'static str) {

@@ -5,6 +5,7 @@
 
 use super::buffer::Buffer;
 use super::entropy::{self, WINDOW};
+use super::http2;
 use super::name::{self, Miss, Proof};
 use super::proxy;
 use super::session::{plaintext, unknown};
@@ -83,6 +84,13 @@ impl Opening {
                 }
             }
             Sniffed::Incomplete | Sniffed::Opaque => {}
+        }
+        if client.is_empty() {
+            match http2::starts_with_settings(server) {
+                Some(true) => return Some(Opened::Http2),
+                Some(false) => {}
+                None => return None,
+            }
         }
         let spoken = if client_speaks { client } else { server };
         match name::recognise(client, server) {

@@ -2,6 +2,7 @@
 
 use super::Witness;
 use super::http1::{Http1, Switched, SwitchedTo};
+use super::http2::{self, Http2};
 use super::name::Proof;
 use super::named::Named;
 use super::opening::{Opened, Opening};
@@ -25,6 +26,11 @@ pub enum Interest {
     More,
     /// Nothing before this many more bytes of the client.
     AfterClientBytes(u64),
+    /// Everything but HTTP/2's DATA, of which a frame starts in so many bytes of the client, and of the server.
+    FramesAhead {
+        client: Option<u64>,
+        server: Option<u64>,
+    },
     Nothing,
 }
 
@@ -49,8 +55,9 @@ enum State {
     /// It began in clear and may become encrypted.
     Upgrading(Box<Upgrade>),
     Http1(Box<Http1>),
+    Http2(Box<Http2>),
     Tls(Box<Tls>),
-    /// Its first bytes were not seen; an HTTP/1 request at a turn can still be recognised.
+    /// Its first bytes were not seen; an HTTP request at a turn can still be recognised.
     Midstream {
         turns_left: u8,
     },
@@ -105,6 +112,12 @@ impl Session {
                     self.switch(switched, client, piece, settings, witness);
                 }
             }
+            State::Http2(http2) => {
+                http2.push(client, piece, settings, witness);
+                if http2.is_over() {
+                    self.state = State::Done;
+                }
+            }
             State::Tls(tls) => {
                 tls.push(client, piece, witness);
                 if tls.is_over() {
@@ -118,6 +131,9 @@ impl Session {
                     *turns_left -= 1;
                     if sniff(bytes) == Sniffed::Http1 {
                         self.state = State::Http1(Box::default());
+                        self.take(client, piece, settings, witness);
+                    } else if http2::shows_request(bytes) {
+                        self.state = State::Http2(Box::new(Http2::midstream(witness)));
                         self.take(client, piece, settings, witness);
                     } else if *turns_left == 0 {
                         self.state = State::Done;
@@ -138,6 +154,7 @@ impl Session {
             }
             State::Upgrading(upgrade) => witness.classified(upgrade.protocol, &upgrade.end()),
             State::Http1(http1) => http1.finish(witness),
+            State::Http2(http2) => http2.finish(witness),
             State::Tls(tls) => tls.finish(witness),
             State::Midstream { .. } | State::Done => {}
         }
@@ -149,9 +166,18 @@ impl Session {
         match &self.state {
             State::Done => Interest::Nothing,
             State::Http1(http1) => http1.interest(),
+            State::Http2(http2) => http2.interest(),
             State::Opening(_) | State::Upgrading(_) | State::Tls(_) | State::Midstream { .. } => {
                 Interest::More
             }
+        }
+    }
+
+    /// Whether the kernel leaves out HTTP/2's DATA of a direction by itself, and whether a gap that comes now is known
+    /// to be whole frames of it.
+    pub fn set_walked(&mut self, client: bool, walked: bool, only_data: bool) {
+        if let State::Http2(http2) = &mut self.state {
+            http2.set_walked(client, walked, only_data);
         }
     }
 
@@ -175,7 +201,10 @@ impl Session {
                 self.state = State::Http1(Box::default());
                 self.replay(said, server_first, settings, witness);
             }
-            Opened::Http2 => self.settle(Protocol::Http2, &plaintext(), witness),
+            Opened::Http2 => {
+                self.state = State::Http2(Box::new(Http2::from_the_start()));
+                self.replay(said, server_first, settings, witness);
+            }
             Opened::Tls(name) => {
                 witness.name = name;
                 self.state = State::Tls(Box::default());
@@ -241,6 +270,15 @@ impl Session {
             (SwitchedTo::Tunnel, None) => {
                 witness.truncated();
                 self.lose_start("first-bytes-lost", witness);
+            }
+            (SwitchedTo::Http2, _) => {
+                self.state = State::Http2(Box::new(Http2::upgraded(witness)));
+                if let Piece::Bytes { bytes, turn } = piece
+                    && switched.rest > 0
+                {
+                    let bytes = &bytes[bytes.len().saturating_sub(switched.rest)..];
+                    self.take(client, Piece::Bytes { bytes, turn }, settings, witness);
+                }
             }
             (SwitchedTo::Websocket, _) => self.settle(Protocol::Websocket, &plaintext(), witness),
             (SwitchedTo::Other, _) => self.state = State::Done,

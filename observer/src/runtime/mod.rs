@@ -2,6 +2,7 @@
 
 mod clock;
 mod ends;
+mod kept;
 mod observe;
 mod pipeline;
 mod provenance;

@@ -111,6 +111,9 @@ impl Observation {
                 Command::Resume(cookie, direction, sequence) => {
                     self.probe.control().resume_at(cookie, direction, sequence);
                 }
+                Command::Frames { cookie, received, sent } => {
+                    self.probe.control().frames_at(cookie, received, sent);
+                }
             }
         }
     }

@@ -25,6 +25,12 @@ const MIDSTREAM_IDLE: Duration = Duration::from_secs(3600);
 pub enum Command {
     Stop(Cookie),
     Resume(Cookie, Direction, u32),
+    /// The sequence numbers at which a frame of HTTP/2 starts, of what the socket receives and of what it sends.
+    Frames {
+        cookie: Cookie,
+        received: Option<u32>,
+        sent: Option<u32>,
+    },
 }
 
 pub struct Settings {
@@ -106,7 +112,16 @@ impl Pipeline {
                 }
             }
             Event::Payload(payload) => {
+                let told = |flow: &mut Flow<Session>, only_data: bool| {
+                    let from_client = flow.from_client(payload.direction);
+                    flow.session.protocol.set_walked(from_client, payload.walked, only_data);
+                };
+                let only_data = payload.walked && payload.turn && !payload.lossy;
+                if only_data && let Some(flow) = table.get_mut(payload.cookie) {
+                    told(flow, true);
+                }
                 if let Some(flow) = table.payload(&payload, &mut read) {
+                    told(flow, false);
                     world.weigh(flow, commands);
                 }
             }

@@ -21,7 +21,8 @@ pub fn record(flow: &Flow<Session>, facts: &Facts, ends: &Ends, node: &Arc<str>,
         None => (0, 0, CloseReason::Open),
     };
     let time = flow.last_seen;
-    let speaks_http = matches!(facts.protocol, Protocol::Http10 | Protocol::Http11 | Protocol::Http2);
+    let speaks_http =
+        matches!(facts.protocol, Protocol::Http10 | Protocol::Http11 | Protocol::Http2 | Protocol::Grpc);
     FlowRecord {
         time,
         node: node.clone(),
@@ -56,7 +57,6 @@ fn hidden(facts: &Facts) -> Option<Authentication> {
             Some(Authentication { reason: facts.encryption.reason.clone(), ..Authentication::default() })
         }
         Protocol::Tls => Some(Authentication::unknown("encrypted")),
-        Protocol::Http2 => Some(Authentication::unknown("http2-not-read")),
         _ => None,
     }
 }

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::ends::Ends;
+use super::kept::KeptJudgements;
 use crate::model::{
     Authentication, AuthenticationStatus, Declaration, Encryption, FindingSet, LastRequest, Protocol,
     RequestCounts, Timestamp,
 };
-use crate::protocol::{self, Credentials, Request, Witness};
+use crate::protocol::{self, Credentials, Kept, Request, Witness};
 use crate::token::{Fingerprint, Judgement, Verifier};
 
 /// A flow's state above its transport.
@@ -32,6 +33,8 @@ pub struct Facts {
     pub last_request: Option<LastRequest>,
     /// Judged, not yet weighed against who sent them to whom.
     pub pending: Vec<Outcome>,
+    /// Credentials that may be referred to again.
+    pub kept: KeptJudgements,
     pub malformed: Option<&'static str>,
     pub truncated: u64,
 
@@ -46,6 +49,8 @@ pub struct Facts {
     pub written: Option<FindingSet>,
     /// The last sequence number that the kernel was told to resume at.
     pub resume_told: Option<u32>,
+    /// Where the kernel was last told that HTTP/2's frames start: (received, sent).
+    pub frames_told: (Option<u32>, Option<u32>),
     pub stop_told: bool,
     /// A client's end whose server reports elsewhere: in records, never in counts.
     pub shown_only: bool,
@@ -101,6 +106,10 @@ impl Witness for Scribe<'_> {
                 for_proxy(judged, addressed)
             }
             Credentials::Authorization(value) => self.verifier.judge(value, self.now),
+            Credentials::Kept(kept) => match self.facts.kept.get(kept) {
+                Some(judgement) => self.verifier.judge_again(judgement, self.now),
+                None => bare(AuthenticationStatus::Unknown, Some("credential-forgotten")),
+            },
             Credentials::None => bare(AuthenticationStatus::None, None),
             Credentials::Other => bare(AuthenticationStatus::Present, None),
             Credentials::Unknown(reason) => bare(AuthenticationStatus::Unknown, Some(reason)),
@@ -121,6 +130,18 @@ impl Witness for Scribe<'_> {
             self.facts.requests.rejected += 1;
         }
         self.facts.last_request.get_or_insert_default().status = Some(status);
+    }
+
+    fn refused(&mut self) {
+        self.facts.requests.rejected += 1;
+    }
+
+    fn keep(&mut self, value: &[u8]) -> Kept {
+        self.facts.kept.keep(self.verifier.judge(value, self.now))
+    }
+
+    fn forget(&mut self, kept: Kept) {
+        self.facts.kept.forget(kept);
     }
 
     fn malformed(&mut self, reason: &'static str) {

@@ -12,7 +12,7 @@ use super::session::{Facts, Outcome, Session};
 use crate::conntrack::{Flow, Role, Stage};
 use crate::graph::{AuthenticationRequirement, EncryptionRequirement, Evaluation, Graph, HttpFacts, Query};
 use crate::model::{
-    AuthenticationStatus, Declaration, DeclarationStatus, Encryption, EncryptionStatus, Identity,
+    AuthenticationStatus, Declaration, DeclarationStatus, Direction, Encryption, EncryptionStatus, Identity,
     LastRequest, Protocol, Timestamp, Transport,
 };
 use crate::protocol::{self, Interest};
@@ -252,6 +252,21 @@ impl World {
                     commands.push_back(Command::Stop(flow.cookie));
                 }
             }
+            Interest::FramesAhead { client, server } => {
+                let client = client.and_then(|ahead| flow.sequence_after(true, ahead));
+                let server = server.and_then(|ahead| flow.sequence_after(false, ahead));
+                let ends = [client, server];
+                let of = |wanted| {
+                    let found = ends.iter().flatten().find(|(direction, _)| *direction == wanted);
+                    found.map(|&(_, sequence)| sequence)
+                };
+                let (received, sent) = (of(Direction::Received), of(Direction::Sent));
+                let told = &mut flow.session.facts.frames_told;
+                if *told != (received, sent) {
+                    *told = (received, sent);
+                    commands.push_back(Command::Frames { cookie: flow.cookie, received, sent });
+                }
+            }
             Interest::AfterClientBytes(ahead) => {
                 if let Some((direction, sequence)) = flow.sequence_after(true, ahead)
                     && flow.session.facts.resume_told != Some(sequence)
@@ -292,7 +307,7 @@ fn count_new(facts: &mut Facts, ends: &Ends) {
 fn seen_in_clear(facts: &Facts) -> bool {
     let reason = facts.encryption.reason.as_deref();
     match facts.protocol {
-        Protocol::Http10 | Protocol::Http11 => true,
+        Protocol::Http10 | Protocol::Http11 | Protocol::Http2 | Protocol::Grpc => true,
         Protocol::Unknown => matches!(reason, Some("no-data" | "not-established")),
         _ => false,
     }

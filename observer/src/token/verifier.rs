@@ -116,6 +116,31 @@ impl Verifier {
         judgement
     }
 
+    /// Judges the same value once more, later and without its bytes: what its times say may have changed.
+    #[must_use]
+    pub fn judge_again(&self, before: &Judgement, now: Timestamp) -> Judgement {
+        let examined = before.fingerprint.and_then(|print| Some((self.cache.get(&print)?, print)));
+        if let Some((examined, fingerprint)) = examined {
+            return examined.at(now, fingerprint);
+        }
+        let mut judgement = before.clone();
+        let Authentication { status, reason, token, .. } = &mut judgement.authentication;
+        let expired =
+            token.as_ref().and_then(|token| token.expires_at).is_some_and(|end| now >= end + LEEWAY);
+        match status {
+            AuthenticationStatus::Verified if expired => {
+                (*status, *reason) = (AuthenticationStatus::Invalid, Some("expired".into()));
+                judgement.api_audience = false;
+            }
+            // Its start is not remembered with it; by now it may have come.
+            AuthenticationStatus::Invalid if reason.as_deref() == Some("not-yet-valid") => {
+                (*status, *reason) = (AuthenticationStatus::Present, Some("unverified".into()));
+            }
+            _ => {}
+        }
+        judgement
+    }
+
     fn examine(&self, compact: &Compact<'_>) -> Examined {
         let header = compact.header();
         let key_id = header.as_ref().and_then(|header| header.kid.as_deref());

@@ -23,7 +23,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 21] = [
+const TOOLS: [Tool; 24] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -36,6 +36,9 @@ const TOOLS: [Tool; 21] = [
     tool("tshark", "tshark", false),
     tool("haproxy", "haproxy", false),
     tool("gnutls-cli", "gnutls-bin", false),
+    tool("nghttpd", "nghttp2-server", false),
+    tool("h2load", "nghttp2-client", false),
+    tool("go", "golang-go", false),
     tool("bpftool", "bpftool", false),
     tool("setcap", "libcap2-bin", false),
     tool("stunnel", "stunnel4", false),

@@ -86,6 +86,7 @@ fn payload(cookie: u64, direction: Direction, sequence: u32, bytes: &[u8]) -> Pa
         bytes,
         left_out: 0,
         turn: false,
+        walked: false,
         lossy: false,
         loopback: false,
         ends: None,

@@ -33,6 +33,8 @@ pub struct ResponseHead {
     pub body: Option<Body>,
     /// It names WebSocket as what it switches to (RFC 6455 section 4.2.2).
     pub to_websocket: bool,
+    /// HTTP/2 in clear (RFC 7540 section 3.2).
+    pub to_http2: bool,
 }
 
 /// What of a head's bytes so far is worth a try: whole lines, so that the verdict is the same however the bytes were
@@ -180,12 +182,11 @@ pub fn response(bytes: &[u8]) -> Head<ResponseHead> {
     match config.parse_response(&mut parsed, bytes) {
         Ok(Status::Complete(length)) => match (parsed.code, Body::of(parsed.headers)) {
             (Some(status), Ok(body)) => {
-                let upgrade = |header: &Header<'_>| {
-                    header.name.eq_ignore_ascii_case("upgrade")
-                        && header.value.eq_ignore_ascii_case(b"websocket")
-                };
-                let to_websocket = parsed.headers.iter().any(upgrade);
-                Head::Whole(ResponseHead { status, body, to_websocket }, length)
+                let upgrade = |header: &&Header<'_>| header.name.eq_ignore_ascii_case("upgrade");
+                let upgrade = parsed.headers.iter().find(upgrade).map(|header| header.value);
+                let names = |name: &[u8]| upgrade.is_some_and(|value| value.eq_ignore_ascii_case(name));
+                let (to_websocket, to_http2) = (names(b"websocket"), names(b"h2c"));
+                Head::Whole(ResponseHead { status, body, to_websocket, to_http2 }, length)
             }
             _ => Head::Malformed("contradictory-length"),
         },

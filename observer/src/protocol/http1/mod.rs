@@ -39,6 +39,8 @@ pub enum SwitchedTo {
     Tunnel,
     /// RFC 6455.
     Websocket,
+    /// RFC 7540 section 3.2.
+    Http2,
     Other,
 }
 

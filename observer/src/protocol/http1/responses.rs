@@ -151,7 +151,11 @@ impl Responses {
         let awaited = awaited.pop_front();
         witness.response(head.status);
         if head.status == SWITCHING_PROTOCOLS {
-            return Some(if head.to_websocket { SwitchedTo::Websocket } else { SwitchedTo::Other });
+            return Some(match head {
+                ResponseHead { to_websocket: true, .. } => SwitchedTo::Websocket,
+                ResponseHead { to_http2: true, .. } => SwitchedTo::Http2,
+                _ => SwitchedTo::Other,
+            });
         }
         if awaited == Some(Awaited::Connect) && (200..300).contains(&head.status) {
             return Some(SwitchedTo::Tunnel);

@@ -4,6 +4,7 @@ mod captures;
 mod datagram;
 mod hostile;
 mod http1;
+mod http2;
 mod loss;
 mod memory;
 mod mesh;
@@ -15,15 +16,23 @@ mod tls;
 
 use serde::Deserialize;
 
-use super::{Credentials, Interest, Piece, Request, Session, Settings, Witness};
+use super::{Credentials, Interest, Kept, Piece, Request, Session, Settings, Witness};
 use crate::model::{Encryption, Protocol};
 
 /// What a witness was told, in order.
 #[derive(Clone, Debug, PartialEq)]
 enum Told {
     Classified(Protocol, Encryption),
-    Request { method: Option<String>, path: Option<String>, credentials: Shown },
+    Request {
+        method: Option<String>,
+        path: Option<String>,
+        credentials: Shown,
+    },
     Response(u16),
+    Refused,
+    /// A value; its handle is its place in the story.
+    Kept(String),
+    Forgotten(u32),
     Malformed(&'static str),
     Truncated,
 }
@@ -52,6 +61,13 @@ impl Witness for Vec<Told> {
                 Credentials::Authorization(value) => {
                     Shown::Authorization(String::from_utf8_lossy(value).into_owned())
                 }
+                Credentials::Kept(kept) => {
+                    assert!(!self.contains(&Told::Forgotten(kept.0)), "meant again after it was forgotten");
+                    match &self[kept.0 as usize] {
+                        Told::Kept(value) => Shown::Authorization(value.clone()),
+                        other => panic!("{other:?} is no kept value"),
+                    }
+                }
                 Credentials::Several(values) => {
                     let text = |value: &&[u8]| String::from_utf8_lossy(value).into_owned();
                     Shown::Several(values.iter().map(text).collect())
@@ -67,6 +83,21 @@ impl Witness for Vec<Told> {
 
     fn response(&mut self, status: u16) {
         self.push(Told::Response(status));
+    }
+
+    fn refused(&mut self) {
+        self.push(Told::Refused);
+    }
+
+    fn keep(&mut self, value: &[u8]) -> Kept {
+        self.push(Told::Kept(String::from_utf8_lossy(value).into_owned()));
+        Kept(self.len() as u32 - 1)
+    }
+
+    fn forget(&mut self, kept: Kept) {
+        assert!(matches!(self[kept.0 as usize], Told::Kept(_)), "never kept");
+        assert!(!self.contains(&Told::Forgotten(kept.0)), "forgotten twice");
+        self.push(Told::Forgotten(kept.0));
     }
 
     fn malformed(&mut self, reason: &'static str) {
