@@ -20,7 +20,7 @@ use super::alarm::Alarm;
 use super::control::ControlTable;
 use super::features::{HOOKS, Hook};
 use crate::decode::{self, ClockOffset, DecodeError};
-use crate::model::{Cookie, Direction, Event, UdpClose};
+use crate::model::{Event, UdpClose};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf"));
 
@@ -210,16 +210,6 @@ impl Probe {
                 Some(UdpClose::from(conversation))
             })
             .collect()
-    }
-}
-
-impl ControlTable {
-    /// See [`Self::stop`]; for a stream position that is a sequence number already.
-    pub fn tell(&self, cookie: Cookie, resume: Option<(Direction, u32)>) {
-        match resume {
-            None => self.stop(cookie),
-            Some((direction, sequence)) => self.resume_at(cookie, direction, sequence),
-        }
     }
 }
 
