@@ -9,6 +9,7 @@ mod entropy;
 mod http1;
 mod http2;
 mod lines;
+mod midstream;
 mod name;
 mod named;
 mod opening;
@@ -20,7 +21,7 @@ mod tls;
 mod upgrade;
 
 pub use datagram::datagram;
-pub use session::{Interest, Piece, Session, Settings};
+pub use session::{Interest, MOST_KEPT, Piece, Session, Settings};
 pub use tls::infer_tunnel;
 
 use crate::model::{Encryption, Protocol};

@@ -32,6 +32,21 @@ pub enum Value {
     Unread,
 }
 
+impl Value {
+    /// Bytes that it takes beyond itself.
+    pub fn kept(&self) -> usize {
+        match self {
+            Self::Method(Cow::Owned(method)) => method.len(),
+            Self::Path(path) => path.len(),
+            Self::Method(Cow::Borrowed(_))
+            | Self::Number(_)
+            | Self::Grpc
+            | Self::Kept(_)
+            | Self::Unread => 0,
+        }
+    }
+}
+
 /// What a header block says.
 #[derive(Default)]
 pub struct Section {

@@ -5,6 +5,7 @@ mod datagram;
 mod hostile;
 mod http1;
 mod http2;
+mod http2_captures;
 mod loss;
 mod memory;
 mod mesh;
