@@ -46,6 +46,8 @@ pub enum Credentials<'a> {
     /// Several Authorization headers that differ, against RFC 9110 section 11.6.2: which of them counts is the
     /// server's to say.
     Several(&'a [&'a [u8]]),
+    /// The same, of which the witness kept what it thought of them.
+    SeveralKept(&'a [Kept]),
     /// Proxy-Authorization and no other: it is for the next proxy and for nobody behind it (RFC 9110 section 11.7.2).
     Proxy {
         value: &'a [u8],

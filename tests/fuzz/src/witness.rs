@@ -44,6 +44,11 @@ impl Notes {
         self.told.iter().filter(|told| matches!(told, Told::Response(_) | Told::Refused)).count()
     }
 
+    fn value(&self, kept: Kept) -> Vec<u8> {
+        let value = self.values.get(kept.0 as usize).expect("a handle that nobody gave out");
+        value.clone().expect("meant again after it was forgotten")
+    }
+
     pub fn is_plaintext(&self) -> bool {
         let plaintext = |told: &Told| matches!(told, Told::Classified(_, encryption) if encryption.status == EncryptionStatus::Plaintext);
         self.told.iter().any(plaintext)
@@ -66,9 +71,10 @@ impl Witness for Notes {
         let credentials = match request.credentials {
             Credentials::None => Shown::None,
             Credentials::Authorization(value) => Shown::Authorization(value.to_vec()),
-            Credentials::Kept(Kept(kept)) => {
-                let value = self.values.get(kept as usize).expect("a handle that nobody gave out");
-                Shown::Authorization(value.clone().expect("meant again after it was forgotten"))
+            Credentials::Kept(kept) => Shown::Authorization(self.value(kept)),
+            Credentials::SeveralKept(kept) => {
+                assert!(kept.len() > 1);
+                Shown::Several(kept.iter().map(|kept| self.value(*kept)).collect())
             }
             Credentials::Several(values) => {
                 assert!(values.len() > 1);

@@ -238,17 +238,20 @@ impl Exchange {
         if section.grpc {
             self.classify(Protocol::Grpc, witness);
         }
-        let credentials = match (section.authorization, fault) {
-            (_, Some(reason)) => Credentials::Unknown(reason),
-            (Some(kept), None) => Credentials::Kept(kept),
-            (None, None) if section.unknown => Credentials::Unknown("hpack-unknown-slot"),
-            (None, None) if section.credential => Credentials::Other,
-            // Its head was lost, and these are its trailers.
-            (None, None) if section.method.is_none() => Credentials::Unknown("request-lost"),
-            (None, None) => Credentials::None,
-        };
         let (method, path) = (section.method.as_deref(), section.path.as_deref());
-        witness.request(Request { method, path, credentials });
+        section.authorizations.with(|kept| {
+            let credentials = match (kept, fault) {
+                (_, Some(reason)) => Credentials::Unknown(reason),
+                (&[kept], None) => Credentials::Kept(kept),
+                ([_, ..], None) => Credentials::SeveralKept(kept),
+                ([], None) if section.unknown => Credentials::Unknown("hpack-unknown-slot"),
+                ([], None) if section.credential => Credentials::Other,
+                // Its head was lost, and these are its trailers.
+                ([], None) if section.method.is_none() => Credentials::Unknown("request-lost"),
+                ([], None) => Credentials::None,
+            };
+            witness.request(Request { method, path, credentials });
+        });
     }
 
     /// A header block of the server: a response, or its trailers.
