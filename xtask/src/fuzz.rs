@@ -48,10 +48,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bail!("there is no target `{unknown}`; there are: {}", known.join(", "));
     }
     setup::ensure(Purpose::Fuzz)?;
+    let programs: Vec<PathBuf> = wanted.iter().map(|target| build(target)).collect::<Result<_>>()?;
     let mut results = Vec::new();
-    for (n, target) in wanted.iter().enumerate() {
+    for (n, (target, program)) in wanted.iter().zip(programs).enumerate() {
         eprintln!("\n==> [{}/{}] {target}, {} s", n + 1, wanted.len(), arguments.seconds);
-        let program = build(target)?;
         let places = Places::of(target)?;
         results.push((target, fuzz(target, &program, &places, arguments.seconds)?));
         if arguments.keep {
@@ -146,7 +146,8 @@ fn fuzz(target: &str, program: &Path, places: &Places, seconds: u64) -> Result<O
     if passed {
         return Ok(read(&lines));
     }
-    let written = lines.iter().find_map(|line| line.split_once("Test unit written to ").map(|(_, path)| path));
+    let written =
+        lines.iter().find_map(|line| line.split_once("Test unit written to ").map(|(_, path)| path));
     let Some(input) = written else { bail!("{target} ended without a crash's input: see above") };
     bail!(
         "{target} crashed; its input: {input}\n\
@@ -161,13 +162,16 @@ fn watch(command: &mut Command) -> Result<(Vec<String>, bool)> {
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("{} does not start", command.get_program().display()))?;
-    let mut lines = Vec::new();
+    let (mut lines, mut dictionary) = (Vec::new(), false);
     for line in BufReader::new(child.stderr.take().context("no standard error")?).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).into_owned();
         let small = ["\tNEW ", "\tREDUCE ", "\tRELOAD "].iter().any(|step| line.contains(step));
-        if !small {
+        dictionary |= line.starts_with("###### Recommended dictionary");
+        if !small && !dictionary {
             eprintln!("{line}");
             lines.push(line);
+        } else if line.starts_with("###### End of recommended dictionary") {
+            dictionary = false;
         }
     }
     Ok((lines, child.wait()?.success()))

@@ -56,7 +56,11 @@ impl Said {
     /// All of it, each side's together.
     pub fn all(self) -> Rest {
         let Self { before: Rest { mut client, mut server }, last, last_client } = self;
-        if last_client { client.extend(last.bytes()) } else { server.extend(last.bytes()) }
+        if last_client {
+            client.extend(last.bytes())
+        } else {
+            server.extend(last.bytes())
+        }
         Rest { client, server }
     }
 }

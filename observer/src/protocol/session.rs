@@ -162,9 +162,7 @@ impl Session {
             State::Done => Interest::Nothing,
             State::Http1(http1) => http1.interest(),
             State::Http2(http2) => http2.interest(),
-            State::Opening(_) | State::Upgrading(_) | State::Tls(_) | State::Midstream(_) => {
-                Interest::More
-            }
+            State::Opening(_) | State::Upgrading(_) | State::Tls(_) | State::Midstream(_) => Interest::More,
         }
     }
 

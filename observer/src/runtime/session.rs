@@ -101,7 +101,8 @@ impl Witness for Scribe<'_> {
             Credentials::SeveralKept(kept) => {
                 several.extend(kept.iter().map(|kept| self.judge_kept(*kept)));
                 // Bytes that were not kept cannot be compared; what is known of a token by its bytes can.
-                several.dedup_by(|one, other| one.fingerprint.is_some() && one.fingerprint == other.fingerprint);
+                several
+                    .dedup_by(|one, other| one.fingerprint.is_some() && one.fingerprint == other.fingerprint);
                 if let [judgement] = &several[..] { judgement.clone() } else { one_of_several(&several) }
             }
             Credentials::Proxy { value, addressed } => {

@@ -59,7 +59,9 @@ fn blocks(input: &[u8], setup: &Setup) {
         match credentials {
             Shown::Unknown(_) | Shown::Other => {}
             Shown::Authorization(value) => assert!(their_authorizations.iter().all(|theirs| theirs == value)),
-            Shown::Several(values) => assert!(values.iter().all(|value| their_authorizations.contains(value))),
+            Shown::Several(values) => {
+                assert!(values.iter().all(|value| their_authorizations.contains(value)))
+            }
             Shown::None => assert!(their_authorizations.is_empty()),
             Shown::Proxy(..) => panic!("that is HTTP/1's"),
         }
@@ -75,9 +77,10 @@ fn their_reading(decoder: &mut Decoder<'_>, block: &[u8]) -> Option<Asked> {
     const LONGEST_METHOD: usize = 32;
     let fields = decoder.decode(block).ok()?;
     let is = |name: &[u8], wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
-    let method = fields.iter().rev().find(|(name, _)| name == b":method").map(|(_, value)| {
-        String::from_utf8_lossy(&value[..value.len().min(LONGEST_METHOD)]).into_owned()
-    });
+    let method =
+        fields.iter().rev().find(|(name, _)| name == b":method").map(|(_, value)| {
+            String::from_utf8_lossy(&value[..value.len().min(LONGEST_METHOD)]).into_owned()
+        });
     let authorizations = fields.iter().filter(|(name, _)| is(name, "authorization"));
     Some((method, authorizations.map(|(_, value)| value.clone()).collect()))
 }

@@ -57,7 +57,10 @@ fn judge(bench: &mut Bench, value: &[u8], now: Timestamp) {
         assert!(bench.tokens.iter().any(is_one), "verified, and nobody signed it");
     }
     let again = bench.verifier.judge(value, now);
-    assert_eq!((judgement.authentication.clone(), judgement.api_audience), (again.authentication, again.api_audience));
+    assert_eq!(
+        (judgement.authentication.clone(), judgement.api_audience),
+        (again.authentication, again.api_audience)
+    );
     assert_eq!((judgement.fingerprint, judgement.legacy), (again.fingerprint, again.legacy));
     // Later, and without its bytes.
     let later = Timestamp::from_seconds(NOW + 7200);

@@ -14,7 +14,6 @@ pub mod talk;
 pub mod tls;
 pub mod witness;
 
-
 /// A target: its name, and what it does with an input.
 pub struct Target {
     pub name: &'static str,

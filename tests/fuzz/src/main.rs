@@ -6,13 +6,16 @@ use std::process::ExitCode;
 
 use observer_fuzz::{TARGETS, Target, replay, seeds};
 
-const USAGE: &str = "usage: observer-fuzz replay TARGET FILE_OR_DIRECTORY...\n       observer-fuzz seeds TARGET DIRECTORY";
+const USAGE: &str = "usage: observer-fuzz replay TARGET PATH...\n       observer-fuzz seeds TARGET DIRECTORY";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [command, target, paths @ ..] = arguments.as_slice() else { return usage(USAGE) };
     let Some(target) = TARGETS.iter().find(|known| known.name == target) else {
-        return usage(&format!("{target} is no target; there are: {}", TARGETS.map(|target| target.name).join(", ")));
+        return usage(&format!(
+            "{target} is no target; there are: {}",
+            TARGETS.map(|target| target.name).join(", ")
+        ));
     };
     let done = match (command.as_str(), paths) {
         ("replay", [_, ..]) => run(target, paths),

@@ -26,7 +26,9 @@ pub fn run(mut input: &[u8]) {
             }
             Err(DecodeError::Short(length)) => assert_eq!(length, record.len()),
             Err(DecodeError::LyingLength { claimed, present }) => assert!(claimed as usize > present),
-            Err(DecodeError::UnknownKind(kind)) => assert!(record.len() >= HEADER && !(1..=5).contains(&kind)),
+            Err(DecodeError::UnknownKind(kind)) => {
+                assert!(record.len() >= HEADER && !(1..=5).contains(&kind))
+            }
         }
         let (key, value) = record.split_at(record.len() / 2);
         let _ = decode::conversation(key, value, CLOCK);
@@ -74,7 +76,8 @@ impl Default for Pipeline {
 impl Pipeline {
     fn take(&mut self, event: Event<'_>, record: &[u8]) {
         let Self { table, settings, captured } = self;
-        let deliver = |flow: &mut Flow, client, piece: conntrack::Piece<'_>| flow.hear(client, piece, settings);
+        let deliver =
+            |flow: &mut Flow, client, piece: conntrack::Piece<'_>| flow.hear(client, piece, settings);
         let now = event.time();
         match event {
             Event::Open(open) => {

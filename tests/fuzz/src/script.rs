@@ -19,10 +19,32 @@ mod code {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// `turn`: claimed, whoever spoke before.
-    Bytes { client: bool, bytes: Vec<u8>, turn: bool },
-    Gap { client: bool, len: u64 },
+    Bytes {
+        client: bool,
+        bytes: Vec<u8>,
+        turn: bool,
+    },
+    Gap {
+        client: bool,
+        len: u64,
+    },
     /// What the kernel says of its walk over HTTP/2's frames.
-    Walked { client: bool, walked: bool, only_data: bool },
+    Walked {
+        client: bool,
+        walked: bool,
+        only_data: bool,
+    },
+}
+
+impl Step {
+    /// Bytes that are said.
+    pub fn len(&self) -> usize {
+        if let Self::Bytes { bytes, .. } = self { bytes.len() } else { 0 }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// Reads a conversation; the client begins.
@@ -89,25 +111,6 @@ pub fn joined(steps: &[Step]) -> Vec<Step> {
         }
     }
     joined
-}
-
-/// The same, cut into pieces of `size` bytes.
-pub fn cut(steps: &[Step], size: usize) -> Vec<Step> {
-    let mut cut = Vec::new();
-    for step in steps {
-        match step {
-            Step::Bytes { client, bytes, turn } => {
-                let piece = |(at, piece): (usize, &[u8])| Step::Bytes {
-                    client: *client,
-                    bytes: piece.to_vec(),
-                    turn: *turn && at == 0,
-                };
-                cut.extend(bytes.chunks(size).enumerate().map(piece));
-            }
-            step => cut.push(step.clone()),
-        }
-    }
-    cut
 }
 
 /// A conversation without losses as an input: the inverse of [`read`].

@@ -75,7 +75,8 @@ pub fn captures(start: &str) -> io::Result<Vec<(String, Spoken)>> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if path.extension().is_some_and(|extension| extension == "json") && name.starts_with(start) {
             let capture: Capture = serde_json::from_slice(&std::fs::read(&path)?)?;
-            let spoken = capture.segments.iter().map(|segment| (segment.from == "client", bytes(&segment.hex)));
+            let spoken =
+                capture.segments.iter().map(|segment| (segment.from == "client", bytes(&segment.hex)));
             captures.push((name, spoken.collect()));
         }
     }

@@ -20,7 +20,8 @@ const DIALOGUES: [&[(bool, &[u8])]; 4] = [
 pub fn run(input: &[u8]) {
     let Some((&options, input)) = input.split_first() else { return };
     let dialogue = DIALOGUES[usize::from(options >> 6)];
-    let said = |(client, bytes): &(bool, &[u8])| Step::Bytes { client: *client, bytes: bytes.to_vec(), turn: false };
+    let said =
+        |(client, bytes): &(bool, &[u8])| Step::Bytes { client: *client, bytes: bytes.to_vec(), turn: false };
     let mut steps: Vec<Step> = dialogue.iter().map(said).collect();
     steps.extend(script::read(input));
     talk::play_any_way(&steps, &Setup::read(options));

@@ -41,7 +41,8 @@ struct Fate {
 /// Never more delayed than what is held back for.
 fn fates() -> impl Strategy<Value = Vec<Fate>> {
     let again = prop::option::weighted(0.2, (0usize..50, 0usize..8));
-    let fate = (1usize..700, 0usize..5, again).prop_map(|(length, delay, again)| Fate { length, delay, again });
+    let fate =
+        (1usize..700, 0usize..5, again).prop_map(|(length, delay, again)| Fate { length, delay, again });
     prop::collection::vec(fate, 1..40)
 }
 
@@ -125,7 +126,11 @@ fn arrivals<'a>(total: usize, fates: &mut impl Iterator<Item = &'a Fate>) -> Vec
 }
 
 fn whole(spoken: &Spoken) -> Vec<Told> {
-    let say = |(client, bytes): &(bool, Vec<u8>)| Step::Bytes { client: *client, bytes: bytes.clone(), turn: false };
+    let say = |(client, bytes): &(bool, Vec<u8>)| Step::Bytes {
+        client: *client,
+        bytes: bytes.clone(),
+        turn: false,
+    };
     let steps: Vec<Step> = spoken.iter().map(say).collect();
     talk::play_any_way(&steps, &Setup { settings: protocol::Settings::default(), midstream: false }).told
 }

@@ -40,7 +40,8 @@ impl Step for CargoDeny {
     fn present(&self) -> Result<Option<String>> {
         // cargo's own note of what it installed there is the stamp.
         let note = std::fs::read_to_string(workspace::tools().join(".crates.toml")).unwrap_or_default();
-        let there = is_noted(&note, "cargo-deny", VERSION) && workspace::tools().join("bin/cargo-deny").is_file();
+        let there =
+            is_noted(&note, "cargo-deny", VERSION) && workspace::tools().join("bin/cargo-deny").is_file();
         Ok(there.then(|| "target/tools/bin".to_owned()))
     }
 

@@ -38,11 +38,7 @@ impl Value {
         match self {
             Self::Method(Cow::Owned(method)) => method.len(),
             Self::Path(path) => path.len(),
-            Self::Method(Cow::Borrowed(_))
-            | Self::Number(_)
-            | Self::Grpc
-            | Self::Kept(_)
-            | Self::Unread => 0,
+            Self::Method(Cow::Borrowed(_)) | Self::Number(_) | Self::Grpc | Self::Kept(_) | Self::Unread => 0,
         }
     }
 }

@@ -65,9 +65,14 @@ fn a_response_that_is_none_ends_the_statuses_until_the_next_turn() {
 #[test]
 fn a_refused_tunnel_reads_the_same_however_the_answer_was_cut() {
     let refused = "HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n";
-    for garbage in [vec![0; 17_000], vec![b'0'; 17_000], b"\0\n".to_vec(), b"HTTP/1.1 200 OK\r\n\r\n".to_vec()] {
+    for garbage in
+        [vec![0; 17_000], vec![b'0'; 17_000], b"\0\n".to_vec(), b"HTTP/1.1 200 OK\r\n\r\n".to_vec()]
+    {
         let spoken = [
-            (true, b"CONNECT a:1 HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nAuthorization: Bearer one\r\n\r\n".to_vec()),
+            (
+                true,
+                b"CONNECT a:1 HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nAuthorization: Bearer one\r\n\r\n".to_vec(),
+            ),
             (false, [refused.as_bytes(), &garbage].concat()),
         ];
         let whole = plays(&spoken);

@@ -66,8 +66,11 @@ fn every_request_and_status_that_tshark_reads_is_seen() {
             })
             .collect();
         let mut asked = asked(&capture.tshark);
-        let mut statuses: Vec<u16> =
-            capture.tshark.iter().filter_map(|message| message.headers.get(":status")?.parse().ok()).collect();
+        let mut statuses: Vec<u16> = capture
+            .tshark
+            .iter()
+            .filter_map(|message| message.headers.get(":status")?.parse().ok())
+            .collect();
         if name == "curl and Go, by Upgrade" {
             // tshark reads it as HTTP/1's: `capture.py` has what curl asked for.
             asked.insert(0, ("GET".into(), "/".into(), Some("Bearer example-of-no-use".into())));
@@ -76,7 +79,11 @@ fn every_request_and_status_that_tshark_reads_is_seen() {
         assert_eq!(requests, asked, "{name}");
         assert_eq!(talk.statuses(), statuses, "{name}");
         let refused = capture.tshark.iter().filter(|message| message.headers.contains_key("grpc-status"));
-        assert_eq!(talk.told.iter().filter(|told| **told == Told::Refused).count(), refused.count(), "{name}");
+        assert_eq!(
+            talk.told.iter().filter(|told| **told == Told::Refused).count(),
+            refused.count(),
+            "{name}"
+        );
         assert_eq!((talk.malformed(), talk.truncations()), (Vec::new(), 0), "{name}");
         let (protocol, encryption) = talk.verdict().unwrap();
         let grpc = name.starts_with("Go, gRPC");
@@ -144,7 +151,10 @@ fn a_connection_from_before_invents_nothing() {
             assert!(seen.len() <= whole.requests().len(), "{name}, from {from}");
             for (method, shown) in seen {
                 let known = whole.requests().contains(&(method, shown.clone()));
-                assert!(known || matches!(shown, Shown::Unknown(_)), "{name}, from {from}: {method} {shown:?}");
+                assert!(
+                    known || matches!(shown, Shown::Unknown(_)),
+                    "{name}, from {from}: {method} {shown:?}"
+                );
             }
         }
     }
