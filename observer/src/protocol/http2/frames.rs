@@ -105,8 +105,10 @@ pub enum Seen<'a> {
     BlockLost { stream: u32, promise: bool, reason: &'static str },
     /// So many bytes that may have held anything.
     Lost(u64),
-    /// From here on nothing can be read.
+    /// From here on nothing can be read, until a frame is found again.
     Malformed,
+    /// The same, though nothing is missing: both ends give up the connection now (RFC 9113 section 5.4.1).
+    Broken,
 }
 
 enum State {
@@ -252,7 +254,6 @@ impl Walker {
                     let here = (PREFACE.len() - *seen).min(rest.len());
                     if rest[..here] != PREFACE[*seen..*seen + here] {
                         self.state = State::Lost;
-                        self.tries_left = 0;
                         return see(Seen::NoPreface);
                     }
                     rest = &rest[here..];
@@ -272,11 +273,7 @@ impl Walker {
                         if let Err(reason) = self.begin(header, see) {
                             self.lose_block(reason, see);
                             self.state = State::Lost;
-                            if !self.has_gaps {
-                                // Both ends give up the connection now (RFC 9113 section 5.4.1).
-                                self.tries_left = 0;
-                            }
-                            see(Seen::Malformed);
+                            see(if self.has_gaps { Seen::Malformed } else { Seen::Broken });
                             return see(Seen::Lost(rest.len() as u64));
                         }
                     }

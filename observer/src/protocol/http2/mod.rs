@@ -104,6 +104,8 @@ impl Http2 {
         walker.push(piece, &mut |seen| exchange.see(client, seen, decoder, settings, witness));
         if walker.is_tired() {
             walker.rested();
+            // It never turned out to be HTTP/2.
+            exchange.over |= exchange.protocol.is_none();
             if client {
                 self.rest = self.next_rest;
                 self.next_rest = LONGEST_REST.min(self.rest * 2);
@@ -181,7 +183,7 @@ impl Exchange {
                 decoder.forget(&mut reader);
                 fault = Some(*reason);
             }
-            Seen::Lost(_) | Seen::Malformed => decoder.forget(&mut reader),
+            Seen::Lost(_) | Seen::Malformed | Seen::Broken => decoder.forget(&mut reader),
             Seen::Preface | Seen::NoPreface => {}
         }
         let Fields { section, gone, .. } = reader;
@@ -219,6 +221,10 @@ impl Exchange {
                 }
             }
             Seen::Malformed => witness.malformed("malformed-http2"),
+            Seen::Broken => {
+                witness.malformed("malformed-http2");
+                self.over = true;
+            }
         }
         for kept in gone {
             witness.forget(kept);
