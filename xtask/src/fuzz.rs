@@ -191,13 +191,17 @@ fn read(lines: &[String]) -> Outcome {
     }
 }
 
-/// The smallest set of inputs with the same coverage replaces the corpus.
+/// What is committed stays small: an input for each place in the code, not for each way there, and short ones. The
+/// captures, which are long, are read from where they lie.
+const MERGE: [&str; 3] = ["-set_cover_merge=1", "-use_counters=0", "-max_len=1024"];
+
+/// The smallest set of inputs that reaches the same code replaces the corpus.
 fn keep(program: &Path, places: &Places) -> Result<()> {
     let merged = places.found.with_extension("merged");
     let _ = fs::remove_dir_all(&merged);
     fs::create_dir_all(&merged)?;
     let mut command = process::command(program);
-    command.args(["-merge=1", LONGEST_INPUT]).arg(&merged);
+    command.args(MERGE).arg(&merged);
     let (_, passed) = watch(command.args(places.inputs()))?;
     if !passed {
         bail!("the corpus cannot be minimised: see above");
