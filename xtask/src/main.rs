@@ -3,6 +3,7 @@
 
 mod ci;
 mod demo;
+mod fuzz;
 mod process;
 mod root;
 mod setup;
@@ -32,6 +33,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Run all tests: unit tests, then the integration suite as root on a release build
     Test(test::Arguments),
+    /// Run the fuzz targets for a while each, by hand: CI only replays their corpora
+    Fuzz(fuzz::Arguments),
     /// Check the rules that the compiler does not know: module dependencies, names, links
     Tidy,
     /// Everything that has to be green: setup, format, lints, licences, tidy, tests, demo
@@ -44,6 +47,7 @@ impl Command {
             Self::Setup(arguments) => setup::run(&arguments),
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
+            Self::Fuzz(arguments) => fuzz::run(&arguments),
             Self::Tidy => tidy::run(&names()),
             Self::Ci => ci::run(&names()),
         }

@@ -34,13 +34,21 @@ impl Buffer {
     }
 
     /// Drops the first `count` bytes.
-    #[allow(dead_code, reason = "for parsers that read in place")]
     pub fn consume(&mut self, count: usize) {
         let count = count.min(self.bytes.len());
         let left = self.bytes.len() - count;
         self.bytes.copy_within(count.., 0);
         self.bytes[left..].zeroize();
         self.bytes.truncate(left);
+    }
+
+    /// Leaves the first `at` bytes here and hands out the others.
+    pub fn split_off(&mut self, at: usize) -> Self {
+        let at = at.min(self.bytes.len());
+        let rest = Self { bytes: self.bytes[at..].to_vec() };
+        self.bytes[at..].zeroize();
+        self.bytes.truncate(at);
+        rest
     }
 
     /// Drops everything, and the memory with it.

@@ -8,6 +8,8 @@ use crate::model::Protocol;
 
 /// RFC 5321 section 4.5.3.1 allows 512 and extensions more.
 const LONGEST_LINE: usize = 4096;
+/// Clients number their commands.
+const LONGEST_TAG: usize = 64;
 /// A client that says so much without coming to the point is left alone.
 const MOST_COMMANDS: usize = 64;
 
@@ -87,6 +89,10 @@ impl Lines {
         }
     }
 
+    pub fn kept(&self) -> usize {
+        self.awaited.iter().map(|awaited| size_of::<Awaited>() + awaited.tag.len()).sum()
+    }
+
     pub fn end(&self) -> Step {
         if self.awaited.iter().any(|awaited| awaited.starts_tls) {
             Step::Unknown("upgrade-pending")
@@ -111,7 +117,7 @@ impl Lines {
             return Some(Step::Plaintext);
         }
         self.commands += 1;
-        if self.commands > MOST_COMMANDS {
+        if self.commands > MOST_COMMANDS || tag.len() > LONGEST_TAG {
             return Some(Step::Unknown("upgrade-pending"));
         }
         self.awaited.push_back(Awaited { tag, starts_tls: command == Command::StartTls });

@@ -9,6 +9,7 @@ mod entropy;
 mod http1;
 mod http2;
 mod lines;
+mod midstream;
 mod name;
 mod named;
 mod opening;
@@ -20,7 +21,7 @@ mod tls;
 mod upgrade;
 
 pub use datagram::datagram;
-pub use session::{Interest, Piece, Session, Settings};
+pub use session::{Interest, MOST_KEPT, Piece, Session, Settings};
 pub use tls::infer_tunnel;
 
 use crate::model::{Encryption, Protocol};
@@ -45,6 +46,8 @@ pub enum Credentials<'a> {
     /// Several Authorization headers that differ, against RFC 9110 section 11.6.2: which of them counts is the
     /// server's to say.
     Several(&'a [&'a [u8]]),
+    /// The same, of which the witness kept what it thought of them.
+    SeveralKept(&'a [Kept]),
     /// Proxy-Authorization and no other: it is for the next proxy and for nobody behind it (RFC 9110 section 11.7.2).
     Proxy {
         value: &'a [u8],

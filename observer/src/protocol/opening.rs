@@ -39,6 +39,30 @@ pub struct Opening {
     tunnel: bool,
     /// The longest head of HTTP/1, in bytes.
     limit: usize,
+    /// Bytes of the latest piece.
+    fresh: usize,
+}
+
+/// What was said until it was known what it is, without a PROXY header.
+pub struct Said {
+    /// Before the piece that proved it.
+    pub before: Rest,
+    /// That piece, and whether it is the client's.
+    pub last: Buffer,
+    pub last_client: bool,
+}
+
+impl Said {
+    /// All of it, each side's together.
+    pub fn all(self) -> Rest {
+        let Self { before: Rest { mut client, mut server }, last, last_client } = self;
+        if last_client {
+            client.extend(last.bytes())
+        } else {
+            server.extend(last.bytes())
+        }
+        Rest { client, server }
+    }
 }
 
 impl Opening {
@@ -48,7 +72,7 @@ impl Opening {
 
     /// Takes bytes in; answers when they prove something. `limit`: the longest head of HTTP/1.
     pub fn push(&mut self, client: bool, bytes: &[u8], limit: usize) -> Option<Opened> {
-        self.limit = limit;
+        (self.limit, self.fresh) = (limit, bytes.len());
         if client {
             self.client.extend(bytes);
             if !self.headed {
@@ -58,6 +82,7 @@ impl Opening {
                     Ok(length) => self.client.consume(length),
                 }
                 self.headed = true;
+                self.fresh = self.fresh.min(self.client.len());
             }
         } else {
             self.server_first |= self.client.is_empty();
@@ -93,7 +118,8 @@ impl Opening {
             }
         }
         let spoken = if client_speaks { client } else { server };
-        match name::recognise(client, server) {
+        // Longer ones are no proof: how much more is here depends on how it was cut.
+        match name::recognise(&client[..client.len().min(GIVE_UP)], &server[..server.len().min(GIVE_UP)]) {
             Ok(proof) => return Some(Opened::Proof(proof)),
             Err(Miss::Incomplete) if spoken.len() < GIVE_UP => return None,
             Err(Miss::Incomplete) => return Some(Opened::Other(unknown("opaque-protocol"))),
@@ -146,13 +172,20 @@ impl Opening {
         (Protocol::Opaque, text(client, server))
     }
 
+    pub fn kept(&self) -> usize {
+        self.client.len() + self.server.len()
+    }
+
     pub fn server_first(&self) -> bool {
         self.server_first
     }
 
-    /// What was said, without a PROXY header.
-    pub fn take(&mut self) -> Rest {
-        Rest { client: std::mem::take(&mut self.client), server: std::mem::take(&mut self.server) }
+    /// What was said; the latest piece is the client's, or the server's.
+    pub fn take(&mut self, last_client: bool) -> Said {
+        let (mut client, mut server) = (std::mem::take(&mut self.client), std::mem::take(&mut self.server));
+        let last = if last_client { &mut client } else { &mut server };
+        let last = last.split_off(last.len() - self.fresh);
+        Said { before: Rest { client, server }, last, last_client }
     }
 }
 

@@ -1,14 +1,15 @@
 //! One flow's story: first what it is, then what it says.
 
 use super::Witness;
+use super::buffer::Buffer;
 use super::http1::{Http1, Switched, SwitchedTo};
 use super::http2::{self, Http2};
+use super::midstream::{Found, Midstream};
 use super::name::Proof;
 use super::named::Named;
-use super::opening::{Opened, Opening};
-use super::sniff::{Sniffed, sniff};
+use super::opening::{Opened, Opening, Said};
 use super::tls::Tls;
-use super::upgrade::{Outcome, Rest, Upgrade};
+use super::upgrade::{Outcome, Upgrade};
 use crate::model::{Encryption, EncryptionStatus, Protocol};
 
 /// What a direction delivers; the same as conntrack's, which this stage does not know.
@@ -59,6 +60,10 @@ impl Default for Settings {
     }
 }
 
+/// The most that a flow keeps, in bytes: HTTP/2's, of which each direction may have a header block in the making and a
+/// table full of paths, whose invalid UTF-8 is three times as long as it was.
+pub const MOST_KEPT: usize = 2 * (http2::LONGEST_BLOCK + 4 * http2::LARGEST_TABLE);
+
 enum State {
     /// What it is is not proven yet.
     Opening(Box<Opening>),
@@ -68,15 +73,9 @@ enum State {
     Http2(Box<Http2>),
     Tls(Box<Tls>),
     /// Its first bytes were not seen; an HTTP request at a turn can still be recognised.
-    Midstream {
-        turns_left: u8,
-    },
+    Midstream(Box<Midstream>),
     Done,
 }
-
-/// Turns of a client in which a request may be looked for, where the first bytes were not seen: enough to get out of
-/// a body, not so many that a connection that never was HTTP/1 is captured for good.
-const MIDSTREAM_TURNS: u8 = 16;
 
 /// See the module.
 pub struct Session {
@@ -115,7 +114,7 @@ impl Session {
             State::Opening(_) => self.open(client, piece, settings, witness),
             State::Upgrading(upgrade) => {
                 let outcome = upgrade.push(client, piece, witness);
-                self.upgraded(outcome, settings, witness);
+                self.upgraded(client, outcome, settings, witness);
             }
             State::Http1(http1) => {
                 if let Some(switched) = http1.push(client, piece, settings, witness) {
@@ -134,22 +133,18 @@ impl Session {
                     self.state = State::Done;
                 }
             }
-            State::Midstream { turns_left } => {
-                if let Piece::Bytes { bytes, turn: true } = piece
-                    && client
-                {
-                    *turns_left -= 1;
-                    if sniff(bytes) == Sniffed::Http1 {
-                        self.state = State::Http1(Box::default());
-                        self.take(client, piece, settings, witness);
-                    } else if http2::shows_request(bytes) {
-                        self.state = State::Http2(Box::new(Http2::midstream(witness)));
-                        self.take(client, piece, settings, witness);
-                    } else if *turns_left == 0 {
-                        self.state = State::Done;
-                    }
+            State::Midstream(midstream) => match midstream.push(client, piece, settings.head_limit) {
+                None => {}
+                Some(Found::Http1(said)) => {
+                    self.state = State::Http1(Box::default());
+                    self.hear(true, &said, settings, witness);
                 }
-            }
+                Some(Found::Http2(said)) => {
+                    self.state = State::Http2(Box::new(Http2::midstream(witness)));
+                    self.hear(true, &said, settings, witness);
+                }
+                Some(Found::Nothing) => self.state = State::Done,
+            },
             State::Done => {}
         }
     }
@@ -166,7 +161,7 @@ impl Session {
             State::Http1(http1) => http1.finish(witness),
             State::Http2(http2) => http2.finish(witness),
             State::Tls(tls) => tls.finish(witness),
-            State::Midstream { .. } | State::Done => {}
+            State::Midstream(_) | State::Done => {}
         }
         self.state = State::Done;
     }
@@ -177,9 +172,22 @@ impl Session {
             State::Done => Interest::Nothing,
             State::Http1(http1) => http1.interest(),
             State::Http2(http2) => http2.interest(),
-            State::Opening(_) | State::Upgrading(_) | State::Tls(_) | State::Midstream { .. } => {
-                Interest::More
-            }
+            State::Opening(_) | State::Upgrading(_) | State::Tls(_) | State::Midstream(_) => Interest::More,
+        }
+    }
+
+    /// Bytes of memory that the flow takes beyond itself, as far as they depend on what was said: at most
+    /// [`MOST_KEPT`], and what the last piece had.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        match &self.state {
+            State::Opening(opening) => opening.kept(),
+            State::Upgrading(upgrade) => upgrade.kept(),
+            State::Http1(http1) => http1.kept(),
+            State::Http2(http2) => http2.kept(),
+            State::Tls(tls) => tls.kept(),
+            State::Midstream(midstream) => midstream.kept(),
+            State::Done => 0,
         }
     }
 
@@ -205,38 +213,43 @@ impl Session {
         };
         let Some(opened) = opening.push(client, bytes, settings.head_limit) else { return };
         let server_first = opening.server_first();
-        let said = opening.take();
+        let said = opening.take(client);
         match opened {
             Opened::Http1 => {
                 self.state = State::Http1(Box::default());
-                self.replay(said, server_first, settings, witness);
+                self.replay(&said, server_first, settings, witness);
             }
             Opened::Http2 => {
                 self.state = State::Http2(Box::new(Http2::from_the_start()));
-                self.replay(said, server_first, settings, witness);
+                self.replay(&said, server_first, settings, witness);
             }
             Opened::Tls(name) => {
                 witness.name = name;
                 self.state = State::Tls(Box::default());
-                let said = Rest { server: Default::default(), ..said };
-                self.replay(said, false, settings, witness);
+                self.hear(true, &said.all().client, settings, witness);
             }
             Opened::Proof(Proof::Plaintext(protocol)) => self.settle(protocol, &plaintext(), witness),
             Opened::Proof(Proof::Unknown(protocol, reason)) => {
                 self.settle(protocol, &unknown(reason), witness)
             }
             Opened::Proof(proof) => {
-                if let Some(mut upgrade) = Upgrade::new(proof, said) {
+                if let Some(mut upgrade) = Upgrade::new(proof, said.all()) {
                     let outcome = upgrade.advance();
                     self.state = State::Upgrading(Box::new(upgrade));
-                    self.upgraded(outcome, settings, witness);
+                    self.upgraded(client, outcome, settings, witness);
                 }
             }
             Opened::Other(encryption) => self.settle(Protocol::Opaque, &encryption, witness),
         }
     }
 
-    fn upgraded<W: Witness>(&mut self, outcome: Outcome, settings: &Settings, witness: &mut Named<'_, W>) {
+    fn upgraded<W: Witness>(
+        &mut self,
+        client: bool,
+        outcome: Outcome,
+        settings: &Settings,
+        witness: &mut Named<'_, W>,
+    ) {
         let State::Upgrading(upgrade) = &self.state else { return };
         let protocol = upgrade.protocol;
         match outcome {
@@ -245,7 +258,11 @@ impl Session {
             Outcome::Tls(rest) => {
                 witness.name = Some(protocol);
                 self.state = State::Tls(Box::default());
-                self.replay(rest, false, settings, witness);
+                self.hear(true, &rest.client, settings, witness);
+                // What a server said before the hello is no answer to it.
+                if !client {
+                    self.hear(false, &rest.server, settings, witness);
+                }
             }
         }
     }
@@ -266,10 +283,7 @@ impl Session {
         match (switched.to, http1.take_tunnelled()) {
             (SwitchedTo::Tunnel, Some(client_said)) => {
                 self.state = State::Opening(Box::new(Opening::in_tunnel()));
-                if !client_said.is_empty() {
-                    let piece = Piece::Bytes { bytes: client_said.bytes(), turn: true };
-                    self.take(true, piece, settings, witness);
-                }
+                self.hear(true, &client_said, settings, witness);
                 if let Piece::Bytes { bytes, turn } = piece
                     && switched.rest > 0
                 {
@@ -295,19 +309,32 @@ impl Session {
         }
     }
 
-    /// What was said before it was known what it is, read as that.
+    /// What was said before it was known what it is, read as that. The piece that proved it comes last, so that it does
+    /// not matter where it was cut.
     fn replay<W: Witness>(
         &mut self,
-        said: Rest,
+        said: &Said,
         server_first: bool,
         settings: &Settings,
         witness: &mut Named<'_, W>,
     ) {
         for client in [!server_first, server_first] {
-            let bytes = if client { said.client.bytes() } else { said.server.bytes() };
-            if !bytes.is_empty() {
-                self.take(client, Piece::Bytes { bytes, turn: true }, settings, witness);
-            }
+            let bytes = if client { &said.before.client } else { &said.before.server };
+            self.hear(client, bytes, settings, witness);
+        }
+        self.hear(said.last_client, &said.last, settings, witness);
+    }
+
+    /// What was kept until now.
+    fn hear<W: Witness>(
+        &mut self,
+        client: bool,
+        said: &Buffer,
+        settings: &Settings,
+        witness: &mut Named<'_, W>,
+    ) {
+        if !said.is_empty() {
+            self.take(client, Piece::Bytes { bytes: said.bytes(), turn: true }, settings, witness);
         }
     }
 
@@ -317,7 +344,7 @@ impl Session {
     }
 
     fn lose_start(&mut self, reason: &'static str, witness: &mut impl Witness) {
-        self.state = State::Midstream { turns_left: MIDSTREAM_TURNS };
+        self.state = State::Midstream(Box::default());
         witness.classified(Protocol::Unknown, &unknown(reason));
     }
 }

@@ -105,6 +105,11 @@ impl Upgrade {
         }
     }
 
+    pub fn kept(&self) -> usize {
+        let lines = if let Stage::Lines(lines) = &self.stage { lines.kept() } else { 0 };
+        self.client.len() + self.server.len() + lines
+    }
+
     /// The connection ended before it was known.
     pub fn end(&self) -> Encryption {
         let step = match &self.stage {

@@ -92,13 +92,18 @@ impl Witness for Scribe<'_> {
     }
 
     fn request(&mut self, request: Request<'_>) {
-        let (mut others, mut proxy_credential) = (Vec::new(), false);
+        let (mut several, mut proxy_credential) = (Vec::new(), false);
         let judgement = match request.credentials {
             Credentials::Several(values) => {
-                let judged: Vec<_> =
-                    values.iter().map(|value| self.verifier.judge(value, self.now)).collect();
-                others = judged.iter().filter_map(|judgement| judgement.fingerprint).collect();
-                one_of_several(&judged)
+                several.extend(values.iter().map(|value| self.verifier.judge(value, self.now)));
+                one_of_several(&several)
+            }
+            Credentials::SeveralKept(kept) => {
+                several.extend(kept.iter().map(|kept| self.judge_kept(*kept)));
+                // Bytes that were not kept cannot be compared; what is known of a token by its bytes can.
+                several
+                    .dedup_by(|one, other| one.fingerprint.is_some() && one.fingerprint == other.fingerprint);
+                if let [judgement] = &several[..] { judgement.clone() } else { one_of_several(&several) }
             }
             Credentials::Proxy { value, addressed } => {
                 let judged = self.verifier.judge(value, self.now);
@@ -106,17 +111,14 @@ impl Witness for Scribe<'_> {
                 for_proxy(judged, addressed)
             }
             Credentials::Authorization(value) => self.verifier.judge(value, self.now),
-            Credentials::Kept(kept) => match self.facts.kept.get(kept) {
-                Some(judgement) => self.verifier.judge_again(judgement, self.now),
-                None => bare(AuthenticationStatus::Unknown, Some("credential-forgotten")),
-            },
+            Credentials::Kept(kept) => self.judge_kept(kept),
             Credentials::None => bare(AuthenticationStatus::None, None),
             Credentials::Other => bare(AuthenticationStatus::Present, None),
             Credentials::Unknown(reason) => bare(AuthenticationStatus::Unknown, Some(reason)),
         };
         self.facts.pending.push(Outcome {
             judgement,
-            others,
+            others: several.iter().filter_map(|judgement| judgement.fingerprint).collect(),
             proxy_credential,
             method: request.method.map(method_name),
             path: request.path.filter(|_| self.keep_paths).map(str::to_owned),
@@ -150,6 +152,15 @@ impl Witness for Scribe<'_> {
 
     fn truncated(&mut self) {
         self.facts.truncated += 1;
+    }
+}
+
+impl Scribe<'_> {
+    fn judge_kept(&self, kept: Kept) -> Judgement {
+        match self.facts.kept.get(kept) {
+            Some(judgement) => self.verifier.judge_again(judgement, self.now),
+            None => bare(AuthenticationStatus::Unknown, Some("credential-forgotten")),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: what build, tests and demo need. Looks first, installs only what is missing.
 
 mod cargo_deny;
+mod cargo_fuzz;
 mod ebpf;
 mod linker;
 mod packages;
@@ -19,12 +20,13 @@ pub struct Arguments {
     purpose: Purpose,
 }
 
-/// What a machine is set up for. `Test` and `Demo` include `Build`; `All` is what `cargo xtask ci` needs.
+/// What a machine is set up for. `Test`, `Demo` and `Fuzz` include `Build`; `All` is what `cargo xtask ci` needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Purpose {
     Build,
     Test,
     Demo,
+    Fuzz,
     All,
 }
 
@@ -85,5 +87,27 @@ fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
         steps.push(Box::new(cargo_deny::Components));
         steps.push(Box::new(cargo_deny::CargoDeny));
     }
+    if purpose == Purpose::Fuzz {
+        steps.push(Box::new(cargo_fuzz::CargoFuzz));
+    }
     Ok(steps)
+}
+
+/// Whether cargo's own note of what it installed in a directory names this version of a program.
+fn is_noted(note: &str, program: &str, version: &str) -> bool {
+    note.lines().any(|line| line.starts_with(&format!("\"{program} {version} ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_version_is_not_the_one_asked_for() {
+        let note = "[v1]\n\"cargo-deny 0.20.2 (registry+https://example.org/index)\" = [\"cargo-deny\"]\n";
+        assert!(is_noted(note, "cargo-deny", "0.20.2"));
+        assert!(!is_noted(note, "cargo-deny", "0.20.1"));
+        assert!(!is_noted(note, "cargo-fuzz", "0.20.2"));
+        assert!(!is_noted("", "cargo-deny", "0.20.2"));
+    }
 }

@@ -66,7 +66,7 @@ impl Packages {
             Toolchain::Own(_) | Toolchain::Nightly(_) => Vec::new(),
         };
         let wanted = |tool: &&Tool| match purpose {
-            Purpose::Build => false,
+            Purpose::Build | Purpose::Fuzz => false,
             Purpose::Demo => tool.demo,
             Purpose::Test | Purpose::All => true,
         };

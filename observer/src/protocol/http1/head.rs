@@ -180,15 +180,17 @@ pub fn response(bytes: &[u8]) -> Head<ResponseHead> {
     let mut config = ParserConfig::default();
     config.allow_multiple_spaces_in_response_status_delimiters(true);
     match config.parse_response(&mut parsed, bytes) {
-        Ok(Status::Complete(length)) => match (parsed.code, Body::of(parsed.headers)) {
-            (Some(status), Ok(body)) => {
+        Ok(Status::Complete(length)) => match parsed.code {
+            Some(status) => {
+                // What it does not say, or says twice, lasts until the connection ends (RFC 9112 section 6.3).
+                let body = Body::of(parsed.headers).unwrap_or(None);
                 let upgrade = |header: &&Header<'_>| header.name.eq_ignore_ascii_case("upgrade");
                 let upgrade = parsed.headers.iter().find(upgrade).map(|header| header.value);
                 let names = |name: &[u8]| upgrade.is_some_and(|value| value.eq_ignore_ascii_case(name));
                 let (to_websocket, to_http2) = (names(b"websocket"), names(b"h2c"));
                 Head::Whole(ResponseHead { status, body, to_websocket, to_http2 }, length)
             }
-            _ => Head::Malformed("contradictory-length"),
+            None => Head::Malformed("malformed-http"),
         },
         Ok(Status::Partial) => Head::Incomplete,
         Err(error) => Head::Malformed(reason(error)),

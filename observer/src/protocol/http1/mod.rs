@@ -32,6 +32,14 @@ pub struct Switched {
     pub rest: usize,
 }
 
+/// What a response makes of the connection, where it does not just go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turned {
+    To(SwitchedTo),
+    /// There is no tunnel.
+    Refused,
+}
+
 /// What comes after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SwitchedTo {
@@ -71,18 +79,41 @@ impl Http1 {
             self.requests(|requests, witness, found| requests.push(piece, settings, witness, found), witness);
             return None;
         }
-        let switched = self.responses.push(piece, &mut self.awaited, settings, witness);
-        if self.responses.is_lost() && self.requests.is_held() {
-            // Whether there is a tunnel was not seen.
-            self.requests.lose(witness);
-            self.awaited.retain(|awaited| *awaited != Awaited::Connect);
+        if self.requests.is_held() && !self.awaited.contains(&Awaited::Connect) {
+            // More was asked than is remembered: nobody will say whether there is a tunnel.
+            self.go_on(settings, witness);
         }
-        if switched.is_none() && self.requests.is_held() && !self.awaited.contains(&Awaited::Connect) {
-            // No tunnel: it goes on as before.
-            self.tell(witness);
-            self.requests(|requests, witness, found| requests.go_on(settings, witness, found), witness);
+        let mut left = piece;
+        loop {
+            let turned = self.responses.push(left, &mut self.awaited, settings, witness);
+            let (turned, rest) = match turned {
+                Some((turned, rest)) => (Some(turned), rest),
+                None => (None, 0),
+            };
+            match turned {
+                Some(Turned::To(to)) => return Some(Switched { to, rest }),
+                Some(Turned::Refused) if self.requests.is_held() => self.go_on(settings, witness),
+                // Whether there is a tunnel was not seen.
+                None if self.responses.is_lost() && self.requests.is_held() => {
+                    self.requests.lose(witness);
+                    self.awaited.retain(|awaited| *awaited != Awaited::Connect);
+                }
+                _ => {}
+            }
+            match piece {
+                // What was held back is read before what the server says next, however that came.
+                Piece::Bytes { bytes, .. } if rest > 0 => {
+                    left = Piece::Bytes { bytes: &bytes[bytes.len().saturating_sub(rest)..], turn: false };
+                }
+                _ => return None,
+            }
         }
-        switched
+    }
+
+    /// No tunnel: it goes on as before.
+    fn go_on<W: Witness>(&mut self, settings: &Settings, witness: &mut W) {
+        self.tell(witness);
+        self.requests(|requests, witness, found| requests.go_on(settings, witness, found), witness);
     }
 
     fn requests<W: Witness>(
@@ -122,6 +153,10 @@ impl Http1 {
     /// What the client said before it knew whether it has its tunnel; `None` if some of it is lost.
     pub fn take_tunnelled(&mut self) -> Option<Buffer> {
         self.requests.take_held()
+    }
+
+    pub fn kept(&self) -> usize {
+        self.requests.kept() + self.responses.kept() + self.awaited.len() * size_of::<Awaited>()
     }
 
     pub fn interest(&self) -> Interest {

@@ -96,6 +96,13 @@ impl Requests {
         self.state = State::Lost;
     }
 
+    pub fn kept(&self) -> usize {
+        match &self.state {
+            State::Head(buffer) | State::Held(Some(buffer)) | State::Searching(buffer) => buffer.len(),
+            State::Body(_) | State::Chunked(_) | State::Held(None) | State::Lost => 0,
+        }
+    }
+
     pub fn interest(&self) -> Interest {
         match self.state {
             State::Body(left) | State::Chunked(Chunks::Data(left)) if left > WORTH_SKIPPING => {
@@ -146,7 +153,8 @@ impl Requests {
                 }
                 State::Searching(buffer) => {
                     buffer.extend(bytes);
-                    match http1_request_line(buffer.bytes()) {
+                    let start = &buffer.bytes()[..buffer.len().min(settings.head_limit)];
+                    match http1_request_line(start) {
                         Sniffed::Incomplete if buffer.len() < settings.head_limit => {}
                         Sniffed::Http1 => {
                             let line = std::mem::take(buffer);

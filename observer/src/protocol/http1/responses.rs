@@ -7,7 +7,7 @@ use super::super::buffer::Buffer;
 use super::super::session::{Piece, Settings};
 use super::body::{Body, Chunks};
 use super::head::{self, Head, ResponseHead};
-use super::{Awaited, Switched, SwitchedTo};
+use super::{Awaited, SwitchedTo, Turned};
 
 enum State {
     Head(Buffer),
@@ -34,14 +34,15 @@ impl Default for Responses {
 const STATUS_LINE: &[u8] = b"HTTP/1.";
 
 impl Responses {
-    /// Takes a piece in; answers where the connection stops being HTTP/1.
+    /// Takes a piece in, up to where the connection may become something else; answers that, and how many bytes at the
+    /// end of the piece come after it.
     pub fn push(
         &mut self,
         piece: Piece<'_>,
         awaited: &mut VecDeque<Awaited>,
         settings: &Settings,
         witness: &mut impl Witness,
-    ) -> Option<Switched> {
+    ) -> Option<(Turned, usize)> {
         match piece {
             Piece::Gap { len } => {
                 self.gap(len);
@@ -49,6 +50,10 @@ impl Responses {
             }
             Piece::Bytes { bytes, turn } => self.bytes(bytes, turn, awaited, settings, witness),
         }
+    }
+
+    pub fn kept(&self) -> usize {
+        if let State::Head(buffer) | State::Searching(buffer) = &self.state { buffer.len() } else { 0 }
     }
 
     pub fn is_lost(&self) -> bool {
@@ -73,7 +78,7 @@ impl Responses {
         awaited: &mut VecDeque<Awaited>,
         settings: &Settings,
         witness: &mut impl Witness,
-    ) -> Option<Switched> {
+    ) -> Option<(Turned, usize)> {
         // The client spoke again, so the last response is over wherever it was lost.
         if turn && matches!(self.state, State::Lost | State::Searching(_)) {
             self.state = State::Searching(Buffer::default());
@@ -120,8 +125,8 @@ impl Responses {
                     match head::response(head::lines(buffer.bytes(), settings.head_limit)) {
                         Head::Whole(head, length) => {
                             bytes = &bytes[length.saturating_sub(before)..];
-                            if let Some(to) = self.answered(&head, awaited, witness) {
-                                return Some(Switched { to, rest: bytes.len() });
+                            if let Some(turned) = self.answered(&head, awaited, witness) {
+                                return Some((turned, bytes.len()));
                             }
                         }
                         Head::Incomplete if buffer.len() < settings.head_limit => return None,
@@ -136,13 +141,13 @@ impl Responses {
         None
     }
 
-    /// A head was read. Answers what the connection becomes, if it stops being HTTP/1.
+    /// A head was read. Answers what the connection becomes, if it may stop being HTTP/1.
     fn answered(
         &mut self,
         head: &ResponseHead,
         awaited: &mut VecDeque<Awaited>,
         witness: &mut impl Witness,
-    ) -> Option<SwitchedTo> {
+    ) -> Option<Turned> {
         const SWITCHING_PROTOCOLS: u16 = 101;
         if (100..200).contains(&head.status) && head.status != SWITCHING_PROTOCOLS {
             self.state = State::Head(Buffer::default());
@@ -151,14 +156,14 @@ impl Responses {
         let awaited = awaited.pop_front();
         witness.response(head.status);
         if head.status == SWITCHING_PROTOCOLS {
-            return Some(match head {
+            return Some(Turned::To(match head {
                 ResponseHead { to_websocket: true, .. } => SwitchedTo::Websocket,
                 ResponseHead { to_http2: true, .. } => SwitchedTo::Http2,
                 _ => SwitchedTo::Other,
-            });
+            }));
         }
         if awaited == Some(Awaited::Connect) && (200..300).contains(&head.status) {
-            return Some(SwitchedTo::Tunnel);
+            return Some(Turned::To(SwitchedTo::Tunnel));
         }
         let no_body = awaited == Some(Awaited::Head) || matches!(head.status, 204 | 304);
         self.state = match head.body {
@@ -168,6 +173,6 @@ impl Responses {
             Some(Body::Chunked(chunks)) => State::Chunked(chunks),
             None => State::UntilClose,
         };
-        None
+        (awaited == Some(Awaited::Connect)).then_some(Turned::Refused)
     }
 }

@@ -32,6 +32,46 @@ pub enum Value {
     Unread,
 }
 
+impl Value {
+    /// Bytes that it takes beyond itself.
+    pub fn kept(&self) -> usize {
+        match self {
+            Self::Method(Cow::Owned(method)) => method.len(),
+            Self::Path(path) => path.len(),
+            Self::Method(Cow::Borrowed(_)) | Self::Number(_) | Self::Grpc | Self::Kept(_) | Self::Unread => 0,
+        }
+    }
+}
+
+/// RFC 9110 section 11.6.2 has one at most; of more than these, the rest is not looked at.
+const MAX_AUTHORIZATIONS: usize = 8;
+
+#[derive(Default)]
+pub struct Authorizations {
+    kept: [Option<Kept>; MAX_AUTHORIZATIONS],
+}
+
+impl Authorizations {
+    fn add(&mut self, kept: Kept) {
+        if !self.kept.contains(&Some(kept))
+            && let Some(free) = self.kept.iter_mut().find(|known| known.is_none())
+        {
+            *free = Some(kept);
+        }
+    }
+
+    /// Shows them to `see`.
+    pub fn with<T>(&self, see: impl FnOnce(&[Kept]) -> T) -> T {
+        let mut all = [Kept(0); MAX_AUTHORIZATIONS];
+        let mut count = 0;
+        for (place, kept) in all.iter_mut().zip(self.kept.iter().flatten()) {
+            *place = *kept;
+            count += 1;
+        }
+        see(&all[..count])
+    }
+}
+
 /// What a header block says.
 #[derive(Default)]
 pub struct Section {
@@ -40,8 +80,8 @@ pub struct Section {
     pub status: Option<u16>,
     pub grpc: bool,
     pub grpc_status: Option<u16>,
-    /// The first Authorization field.
-    pub authorization: Option<Kept>,
+    /// The Authorization fields, as far as they differ.
+    pub authorizations: Authorizations,
     pub credential: bool,
     /// Some of its fields are not known.
     pub unknown: bool,
@@ -101,7 +141,7 @@ impl<W: Witness> Reader for Fields<'_, W> {
             (Some(Name::ContentType), Some(Value::Grpc)) => section.grpc = true,
             (Some(Name::Credential), _) => section.credential = true,
             (_, Some(&Value::Kept(kept))) => {
-                section.authorization.get_or_insert(kept);
+                section.authorizations.add(kept);
                 if passing {
                     self.gone.push(kept);
                 }

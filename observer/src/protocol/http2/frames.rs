@@ -1,6 +1,7 @@
 //! The frames of one direction (RFC 9113 sections 4 and 6): header blocks put together, everything else walked over.
 
 use super::super::buffer::Buffer;
+use super::super::name::Miss;
 use super::super::session::Piece;
 
 /// What a client says before its first frame (RFC 9113 section 3.4).
@@ -25,6 +26,8 @@ mod kind {
 }
 
 mod flag {
+    pub const ACK: u8 = 0x1;
+    pub const END_STREAM: u8 = 0x1;
     pub const END_HEADERS: u8 = 0x4;
     pub const PADDED: u8 = 0x8;
     pub const PRIORITY: u8 = 0x20;
@@ -40,6 +43,8 @@ struct Header {
 }
 
 const HEADER: usize = 9;
+/// Go's servers ask for no longer frames, and others for shorter ones.
+const LONGEST_LIKELY: u32 = 1 << 20;
 
 impl Header {
     fn read(bytes: &[u8; HEADER]) -> Self {
@@ -59,7 +64,8 @@ impl Header {
         match self.kind {
             kind::DATA => of_stream,
             kind::HEADERS | kind::CONTINUATION => of_stream,
-            kind::PRIORITY => of_stream && self.length == 5,
+            // Another length than 5 is an error of the stream alone (section 6.3).
+            kind::PRIORITY => of_stream,
             kind::RST_STREAM => of_stream && self.length == 4,
             kind::SETTINGS => !of_stream && self.length.is_multiple_of(6),
             kind::PUSH_PROMISE => of_stream && self.length >= 4,
@@ -70,9 +76,20 @@ impl Header {
         }
     }
 
-    /// A frame of a type that is not known is ignored where the stream is, and so tells nothing where it is not.
-    fn is_known(self) -> bool {
-        self.kind <= kind::CONTINUATION
+    /// What tells frames from other bytes, where it is not known that these are some: a type that is known, no flag
+    /// that it does not have, which nobody sets (section 4.1), and a length that ends agree upon. The first bytes of a
+    /// TLS record read as 1.5 MB or more.
+    fn is_likely(self) -> bool {
+        let flags = match self.kind {
+            kind::DATA => flag::END_STREAM | flag::PADDED,
+            kind::HEADERS => flag::END_STREAM | flag::END_HEADERS | flag::PADDED | flag::PRIORITY,
+            kind::PUSH_PROMISE => flag::END_HEADERS | flag::PADDED,
+            kind::SETTINGS | kind::PING => flag::ACK,
+            kind::CONTINUATION => flag::END_HEADERS,
+            kind::PRIORITY | kind::RST_STREAM | kind::GOAWAY | kind::WINDOW_UPDATE => 0,
+            _ => return false,
+        };
+        self.is_possible() && self.flags & !flags == 0 && self.length <= LONGEST_LIKELY
     }
 }
 
@@ -88,8 +105,10 @@ pub enum Seen<'a> {
     BlockLost { stream: u32, promise: bool, reason: &'static str },
     /// So many bytes that may have held anything.
     Lost(u64),
-    /// From here on nothing can be read.
+    /// From here on nothing can be read, until a frame is found again.
     Malformed,
+    /// The same, though nothing is missing: both ends give up the connection now (RFC 9113 section 5.4.1).
+    Broken,
 }
 
 enum State {
@@ -129,19 +148,30 @@ pub struct Walker {
     tries_left: u8,
     /// A gap now holds DATA alone, and ends where a frame starts.
     only_data: bool,
+    /// Something was not seen: what cannot be read may be our mistake.
+    has_gaps: bool,
 }
 
 impl Walker {
     pub fn at_preface() -> Self {
-        Self { state: State::Preface(0), block: None, tries_left: TRIES, only_data: false }
+        Self::new(State::Preface(0), false)
     }
 
     pub fn at_frame() -> Self {
-        Self { state: State::NEXT, block: None, tries_left: TRIES, only_data: false }
+        Self::new(State::NEXT, false)
     }
 
     pub fn lost() -> Self {
-        Self { state: State::Lost, block: None, tries_left: TRIES, only_data: false }
+        Self::new(State::Lost, true)
+    }
+
+    fn new(state: State, has_gaps: bool) -> Self {
+        Self { state, block: None, tries_left: TRIES, only_data: false, has_gaps }
+    }
+
+    pub fn kept(&self) -> usize {
+        let frame = if let State::Frame { bytes, .. } = &self.state { bytes.len() } else { 0 };
+        frame + self.block.as_ref().map_or(0, |block| block.bytes.len())
     }
 
     /// Whether somebody who saw it knows that a gap holds DATA alone, and ends where a frame starts.
@@ -195,6 +225,7 @@ impl Walker {
     }
 
     fn gap(&mut self, len: u64, see: &mut impl FnMut(Seen<'_>)) {
+        self.has_gaps = true;
         match &mut self.state {
             State::Skip(left) if *left > len => *left -= len,
             State::Skip(left) if *left == len => self.state = State::NEXT,
@@ -223,7 +254,6 @@ impl Walker {
                     let here = (PREFACE.len() - *seen).min(rest.len());
                     if rest[..here] != PREFACE[*seen..*seen + here] {
                         self.state = State::Lost;
-                        self.tries_left = 0;
                         return see(Seen::NoPreface);
                     }
                     rest = &rest[here..];
@@ -243,7 +273,7 @@ impl Walker {
                         if let Err(reason) = self.begin(header, see) {
                             self.lose_block(reason, see);
                             self.state = State::Lost;
-                            see(Seen::Malformed);
+                            see(if self.has_gaps { Seen::Malformed } else { Seen::Broken });
                             return see(Seen::Lost(rest.len() as u64));
                         }
                     }
@@ -390,14 +420,29 @@ fn headers(mut bytes: &[u8]) -> impl Iterator<Item = Header> {
 }
 
 /// Whether a frame starts here, and one after it as far as the bytes reach.
-pub fn shows_frames(bytes: &[u8]) -> bool {
-    bytes.len() >= HEADER && headers(bytes).all(|header| header.is_known() && header.is_possible())
+fn shows_frames(bytes: &[u8]) -> bool {
+    bytes.len() >= HEADER && headers(bytes).all(Header::is_likely)
 }
 
-/// Whether frames start here, among them a client's request or its trailers.
-pub fn shows_request(bytes: &[u8]) -> bool {
-    let request = |header: Header| header.kind == kind::HEADERS && header.stream % 2 == 1;
-    shows_frames(bytes) && headers(bytes).any(request)
+/// Whether a client's frames start here, among them one that starts a request's header block, or its trailers', and is
+/// whole.
+///
+/// # Errors
+/// `No`: others do. `Incomplete`: perhaps.
+pub fn shows_request(mut bytes: &[u8]) -> Result<(), Miss> {
+    while let Some((first, rest)) = bytes.split_first_chunk() {
+        let header = Header::read(first);
+        if !header.is_likely() || header.kind == kind::PUSH_PROMISE {
+            return Err(Miss::No);
+        }
+        bytes = rest.get(header.length as usize..).ok_or(Miss::Incomplete)?;
+        if header.kind == kind::HEADERS {
+            return if header.stream % 2 == 1 { Ok(()) } else { Err(Miss::No) };
+        }
+    }
+    // The start of a header, of which the first byte tells most: the rest of its length may be anything.
+    let likely = bytes.first().is_none_or(|first| u32::from(*first) << 16 <= LONGEST_LIKELY);
+    Err(if likely { Miss::Incomplete } else { Miss::No })
 }
 
 /// Whether a server that speaks first starts so: with SETTINGS (RFC 9113 section 3.4). `None`: perhaps.
@@ -408,5 +453,5 @@ pub fn starts_with_settings(bytes: &[u8]) -> Option<bool> {
     if !bytes.iter().zip(SHAPE).all(|(&byte, wanted)| wanted.is_none_or(|wanted| byte == wanted)) {
         return Some(false);
     }
-    (bytes.len() >= HEADER).then_some(shows_frames(bytes))
+    bytes.first_chunk().map(|first| Header::read(first).is_possible())
 }

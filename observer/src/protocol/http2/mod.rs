@@ -13,7 +13,8 @@ use fields::{Fields, Name, Section, Value};
 use frames::{Seen, Walker};
 use hpack::Decoder;
 
-pub use frames::{shows_request, starts_with_settings};
+pub use frames::{LONGEST_BLOCK, shows_request, starts_with_settings};
+pub use hpack::LARGEST_TABLE;
 
 /// Streams whose rejection is remembered, so that a status and a trailer of one do not count twice. Older ones have
 /// had their trailers.
@@ -75,14 +76,13 @@ impl Http2 {
         upgraded
     }
 
-    /// Its first bytes were not seen.
+    /// Its first bytes were not seen: whether it is HTTP/2 at all is for its first header block to show.
     pub fn midstream(witness: &mut impl Witness) -> Self {
         let mut midstream = Self::new(Walker::lost(), Walker::lost(), None);
         midstream.exchange.losing = [true; 2];
         for side in [&mut midstream.client, &mut midstream.server] {
             side.decoder.forget(&mut fields(witness, &[], false));
         }
-        midstream.exchange.classify(Protocol::Http2, witness);
         midstream
     }
 
@@ -104,6 +104,8 @@ impl Http2 {
         walker.push(piece, &mut |seen| exchange.see(client, seen, decoder, settings, witness));
         if walker.is_tired() {
             walker.rested();
+            // It never turned out to be HTTP/2.
+            exchange.over |= exchange.protocol.is_none();
             if client {
                 self.rest = self.next_rest;
                 self.next_rest = LONGEST_REST.min(self.rest * 2);
@@ -115,7 +117,10 @@ impl Http2 {
 
     pub fn finish(&mut self, witness: &mut impl Witness) {
         if self.exchange.protocol.is_none() {
-            witness.classified(Protocol::Opaque, &unknown("too-few-bytes"));
+            // Without its first bytes it was told to be unknown, for that reason.
+            if self.exchange.latest.is_some() {
+                witness.classified(Protocol::Opaque, &unknown("too-few-bytes"));
+            }
         } else if self.client.walker.is_amid_block() {
             // The client gave up in the middle of a head: no server ever acted on it.
             witness.malformed("head-incomplete");
@@ -133,6 +138,12 @@ impl Http2 {
         let side = if client { &mut self.client } else { &mut self.server };
         side.walked = walked;
         side.walker.expect_data(only_data);
+    }
+
+    pub fn kept(&self) -> usize {
+        let sides = [&self.client, &self.server];
+        let side = |side: &Side| side.walker.kept() + side.decoder.kept(Value::kept);
+        sides.map(side).iter().sum::<usize>() + self.exchange.rejected.len() * size_of::<u32>()
     }
 
     pub fn interest(&self) -> Interest {
@@ -172,7 +183,7 @@ impl Exchange {
                 decoder.forget(&mut reader);
                 fault = Some(*reason);
             }
-            Seen::Lost(_) | Seen::Malformed => decoder.forget(&mut reader),
+            Seen::Lost(_) | Seen::Malformed | Seen::Broken => decoder.forget(&mut reader),
             Seen::Preface | Seen::NoPreface => {}
         }
         let Fields { section, gone, .. } = reader;
@@ -210,6 +221,10 @@ impl Exchange {
                 }
             }
             Seen::Malformed => witness.malformed("malformed-http2"),
+            Seen::Broken => {
+                witness.malformed("malformed-http2");
+                self.over = true;
+            }
         }
         for kept in gone {
             witness.forget(kept);
@@ -228,10 +243,13 @@ impl Exchange {
         if stream.is_multiple_of(2) || self.latest.is_some_and(|latest| stream <= latest) {
             return;
         }
+        let readable = fault.is_none() && !section.unknown;
         if self.protocol.is_none() {
+            if fault.is_some() || (readable && section.method.is_none()) {
+                return;
+            }
             self.classify(Protocol::Http2, witness);
         }
-        let readable = fault.is_none() && !section.unknown;
         if self.latest.is_none() && readable && section.method.is_none() {
             return; // trailers of a request from before our time
         }
@@ -248,17 +266,20 @@ impl Exchange {
         if section.grpc {
             self.classify(Protocol::Grpc, witness);
         }
-        let credentials = match (section.authorization, fault) {
-            (_, Some(reason)) => Credentials::Unknown(reason),
-            (Some(kept), None) => Credentials::Kept(kept),
-            (None, None) if section.unknown => Credentials::Unknown("hpack-unknown-slot"),
-            (None, None) if section.credential => Credentials::Other,
-            // Its head was lost, and these are its trailers.
-            (None, None) if section.method.is_none() => Credentials::Unknown("request-lost"),
-            (None, None) => Credentials::None,
-        };
         let (method, path) = (section.method.as_deref(), section.path.as_deref());
-        witness.request(Request { method, path, credentials });
+        section.authorizations.with(|kept| {
+            let credentials = match (kept, fault) {
+                (_, Some(reason)) => Credentials::Unknown(reason),
+                (&[kept], None) => Credentials::Kept(kept),
+                ([_, ..], None) => Credentials::SeveralKept(kept),
+                ([], None) if section.unknown => Credentials::Unknown("hpack-unknown-slot"),
+                ([], None) if section.credential => Credentials::Other,
+                // Its head was lost, and these are its trailers.
+                ([], None) if section.method.is_none() => Credentials::Unknown("request-lost"),
+                ([], None) => Credentials::None,
+            };
+            witness.request(Request { method, path, credentials });
+        });
     }
 
     /// A header block of the server: a response, or its trailers.

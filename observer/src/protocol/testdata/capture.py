@@ -2,7 +2,7 @@
 """Makes the captures of this directory: third-party clients and servers talk over loopback in a network namespace of
 their own, tshark takes the segments down and says what it reads in them.
 
-Needs root, curl, nginx, openssl, tshark. Usage: ./capture.py [NAME...]
+Needs root, curl, gnutls-bin, go, haproxy, nghttp2, nginx, openssl, tshark. Usage: ./capture.py [NAME...]
 
 Each NAME.json has `segments`, the payload of every TCP segment with its sender, in order and without
 retransmissions, and `tshark`, its reading of the same capture: what the tests expect.
@@ -27,7 +27,7 @@ http {{
   access_log off; if_modified_since before; client_body_temp_path {dir}/nginx; proxy_temp_path {dir}/nginx; fastcgi_temp_path {dir}/nginx;
   uwsgi_temp_path {dir}/nginx; scgi_temp_path {dir}/nginx;
   server {{
-    listen 127.0.0.1:8080; root {dir}/root;
+    listen 127.0.0.1:8080 {options}; root {dir}/root;
     location = /orders {{ return 200 "some orders\\n"; }}
     location = /private {{ return 401; }}
     location = /forbidden {{ return 403; }}
@@ -51,7 +51,6 @@ class Place:
         (root / "index.html").write_text("<h1>shop</h1>\n")
         (root / "large.txt").write_text("".join(f"GET /{n} HTTP/1.1\r\nHost: body\r\n\r\n" for n in range(400)))
         (self.dir / "body.txt").write_text("amount=1\r\n\r\nGET /hidden HTTP/1.1\r\nHost: body\r\n\r\n")
-        (self.dir / "nginx.conf").write_text(NGINX.format(dir=self.dir))
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
              "-subj", "/CN=ledger", "-keyout", self.dir / "key.pem", "-out", self.dir / "cert.pem"],
@@ -78,8 +77,74 @@ def server(*command, cwd=None):
     sys.exit(f"no server: {command}")
 
 
-def nginx(place):
-    return server("nginx", "-c", place.dir / "nginx.conf", "-e", "/dev/null")
+def nginx(options=""):
+    def start(place):
+        (place.dir / "nginx.conf").write_text(NGINX.format(dir=place.dir, options=options))
+        return server("nginx", "-c", place.dir / "nginx.conf", "-e", "/dev/null")
+    return start
+
+
+HAPROXY = """
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 5s
+  timeout server 5s
+listen front
+  bind 127.0.0.1:8090
+  server back 127.0.0.1:8080 send-proxy-v2
+"""
+
+
+class Both:
+    def __init__(self, *processes):
+        self.processes = processes
+
+    def terminate(self):
+        for process in self.processes:
+            process.terminate()
+
+    def wait(self):
+        for process in self.processes:
+            process.wait()
+
+
+def haproxy(place):
+    """In front of an nginx that asks for PROXY headers; what passes between the two is recorded."""
+    (place.dir / "haproxy.cfg").write_text(HAPROXY)
+    back = nginx("proxy_protocol")(place)
+    front = server("haproxy", "-db", "-f", place.dir / "haproxy.cfg")
+    time.sleep(0.5)
+    return Both(back, front)
+
+
+def nghttpd(*options):
+    def start(place):
+        return server("nghttpd", "--no-tls", "--htdocs", place.dir / "root", *options, PORT)
+    return start
+
+
+def go_h2c(place):
+    """The repository's own fixture, of which nothing but Go's standard server and client speaks."""
+    source = HERE / "../../../../tests/fixtures/go-h2c"
+    subprocess.run(["go", "build", "-o", place.dir / "go-h2c", "."], cwd=source, check=True)
+    return server(place.dir / "go-h2c", "-listen", f"{HOST}:{PORT}")
+
+
+def go_client(*options):
+    def run(place):
+        (place.dir / "token").write_text("example-of-no-use")
+        options_here = [option.format(dir=place.dir, url=f"http://{HOST}:{PORT}") for option in options]
+        subprocess.run([place.dir / "go-h2c", *options_here], check=True, stdout=subprocess.DEVNULL)
+    return run
+
+
+def nghttp(*options):
+    def run(place):
+        command = ["nghttp", "--null-out"]
+        command += [option.format(dir=place.dir, url=f"http://{HOST}:{PORT}") for option in options]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return run
 
 
 def python(place):
@@ -104,7 +169,7 @@ def gnutls_serv(*options):
 def curl(*options):
     """Requests of one curl share a connection; `{dir}` is the scratch directory."""
     def run(place):
-        command = ["curl", "-s", "-o", "/dev/null"]
+        command = ["curl", "-sS", "-o", "/dev/null"]
         command += [option.format(dir=place.dir, url=f"http://{HOST}:{PORT}") for option in options]
         subprocess.run(command, check=True, env={"PATH": os.environ["PATH"]})
     return run
@@ -154,11 +219,11 @@ def raw(text, answers):
 
 
 TOKEN = "Authorization: Bearer example-of-no-use"
-NEXT = ("--next", "-s", "-o", "/dev/null")
+NEXT = ("--next", "-sS", "-o", "/dev/null")
 SCENES = {
     "http_python": (python, curl("-H", TOKEN, "{url}/index.html?colour=red")),
     "http_python_error": (python, curl("{url}/nowhere")),
-    "http_nginx_keepalive": (nginx, curl(
+    "http_nginx_keepalive": (nginx(), curl(
         "-H", TOKEN, "{url}/orders?id=1",
         *NEXT, "{url}/orders",
         *NEXT, "--data-binary", "@{dir}/body.txt", "-H", TOKEN, "{url}/upload",
@@ -171,13 +236,29 @@ SCENES = {
         *NEXT, "-H", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT", "{url}/index.html",
         *NEXT, "-X", "DELETE", "{url}/nowhere",
     )),
-    "http_nginx_continue": (nginx, curl(
+    "http_nginx_continue": (nginx(), curl(
         "-H", "Expect: 100-continue", "-T", "{dir}/body.txt", "{url}/upload", *NEXT, "-H", TOKEN, "{url}/orders")),
-    "http_nginx_pipelined": (nginx, raw(
+    "http_nginx_pipelined": (nginx(), raw(
         b"\r\nGET /orders HTTP/1.1\r\nHost: a\r\n\r\n"
         b"POST /orders HTTP/1.1\nHost: a\nContent-Length: 18\n\nGET / HTTP/1.1\r\n\r\n"
         b"DELETE /index.html HTTP/1.1\r\nHost: a\r\n\r\n"
         b"GET /private HTTP/1.1\r\nHost: a\r\nAuthorization: Basic bm86b25l\r\n\r\n", 4)),
+    # One request each: this curl cannot go on with a connection that it opened by prior knowledge.
+    "http2_nginx_curl": (nginx("http2"), curl(
+        "--http2-prior-knowledge", "--data-binary", "@{dir}/body.txt", "-H", TOKEN, "{url}/upload?id=1")),
+    # Priorities and padding; a header block in several frames.
+    "http2_nginx_nghttp": (nginx("http2"), nghttp(
+        "--padding=20", "-H", TOKEN, "{url}/orders?id=1", "{url}/index.html", "{url}/private")),
+    "http2_nginx_continuation": (nginx("http2"), nghttp("--continuation", "-H", TOKEN, "{url}/orders")),
+    "http2_nghttpd_trailers": (nghttpd("--trailer", "sum: 1", "--padding=9", "--header-table-size=0"), nghttp(
+        "--header-table-size=0", "--trailer", "sum: 2", "--data", "{dir}/body.txt", "-H", ":method: POST", "-H", TOKEN,
+        "{url}/index.html", "{url}/nowhere")),
+    "http2_go": (go_h2c, go_client("-url", "{url}/", "-n", "4", "-token-file", "{dir}/token")),
+    "http2_go_refusing": (go_h2c, go_client("-url", "{url}/grpc", "-n", "2", "-token-file", "{dir}/token")),
+    "http2_go_upgrade": (go_h2c, curl("--http2", "-H", TOKEN, "{url}/", *NEXT, "--http2", "-H", TOKEN, "{url}/forbidden")),
+    "proxy_nginx_curl": (nginx("proxy_protocol"), curl(
+        "--haproxy-protocol", "-H", TOKEN, "{url}/orders?id=1", *NEXT, "--haproxy-protocol", "{url}/private")),
+    "proxy_nginx_haproxy": (haproxy, curl("-H", TOKEN, f"http://{HOST}:8090/orders", *NEXT, f"http://{HOST}:8090/private")),
     "tls13": (s_server("-alpn", "h2"), s_client("-tls1_3", "-servername", "ledger.shop.svc", "-alpn", "h2,http/1.1")),
     "tls12": (s_server(), s_client("-tls1_2", "-servername", "ledger.shop.svc", "-alpn", "h2,http/1.1")),
     "tls12_bare": (s_server("-tls1_2"), s_client("-noservername")),
@@ -258,6 +339,38 @@ def read_http(capture):
     return {"requests": requests, "statuses": statuses}
 
 
+READ = {":method", ":path", ":status", "authorization", "content-type", "grpc-status", "sum"}
+
+
+def read_http2(capture):
+    """Header fields of every header block that tshark reads."""
+    kind = "http" if b"\nUpgrade: h2c" in payload(capture) else "http2"
+    command = ["tshark", "-r", capture, "-d", f"tcp.port=={PORT},{kind}", "-Y", f"http2 && tcp.port == {PORT}", "-T", "pdml"]
+    pdml = subprocess.run([str(part) for part in command], check=True, capture_output=True).stdout
+    messages = []
+    for packet in ElementTree.fromstring(pdml).iter("packet"):
+        to = next(field.get("show") for field in packet.iter("field") if field.get("name") == "tcp.dstport")
+        for frame in packet.iter("field"):
+            if frame.get("name") != "http2.stream":
+                continue
+            read = [(field.get("name"), field.get("show")) for field in frame.iter("field")]
+            of = dict(read)
+            headers = {}
+            for header in frame.iter("field"):
+                if header.get("name") == "http2.header":
+                    inner = {field.get("name"): field.get("show") for field in header.iter("field")}
+                    if inner["http2.header.name"] in READ:
+                        headers.setdefault(inner["http2.header.name"], inner.get("http2.header.value", ""))
+            if headers and of.get("http2.type") in ("1", "9"):
+                messages.append({"from": "client" if int(to) == PORT else "server", "stream": int(of["http2.streamid"]),
+                                 "headers": headers})
+    return messages
+
+
+def payload(capture):
+    return b"".join(bytes.fromhex(segment["hex"]) for segment in segments(capture))
+
+
 def read_tls(capture):
     names = ["tls.handshake.type", "tls.handshake.extensions_server_name", "tls.handshake.extensions_alpn_str",
              "tls.handshake.version", "tls.handshake.extensions.supported_version", "tls.alert_message.level",
@@ -274,11 +387,13 @@ def record(pcap, place, talk):
         if not line:
             sys.exit("dumpcap does not record")
     time.sleep(0.5)
-    talk(place)
-    # It buffers: let the last segments arrive.
-    time.sleep(1)
-    recorder.terminate()
-    recorder.wait()
+    try:
+        talk(place)
+        # It buffers: let the last segments arrive.
+        time.sleep(1)
+    finally:
+        recorder.terminate()
+        recorder.wait()
 
 
 def capture(name):
@@ -294,7 +409,8 @@ def capture(name):
         finally:
             process.terminate()
             process.wait()
-        reading = read_http(pcap) if name.startswith("http") else read_tls(pcap)
+        read = {"http": read_http, "http2": read_http2, "proxy": read_http}
+        reading = read.get(name.split("_")[0], read_tls)(pcap)
         made = {"segments": segments(pcap), "tshark": reading}
     (HERE / f"{name}.json").write_text(json.dumps(made, indent=1) + "\n")
     print(name, json.dumps(reading))

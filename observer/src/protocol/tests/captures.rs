@@ -19,11 +19,13 @@ struct Asked {
     authorization: Option<String>,
 }
 
-const ALL: [(&str, &str); 5] = [
+const ALL: [(&str, &str); 7] = [
     ("python", include_str!("../testdata/http_python.json")),
     ("python, not found", include_str!("../testdata/http_python_error.json")),
     ("nginx, kept alive", include_str!("../testdata/http_nginx_keepalive.json")),
     ("nginx, 100-continue", include_str!("../testdata/http_nginx_continue.json")),
+    ("nginx, behind a PROXY header of curl's", include_str!("../testdata/proxy_nginx_curl.json")),
+    ("nginx, behind a PROXY header of haproxy's", include_str!("../testdata/proxy_nginx_haproxy.json")),
     ("nginx, pipelined", include_str!("../testdata/http_nginx_pipelined.json")),
 ];
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Interest, Piece, Session, Settings, Shown, Talk, Told, cut, plays};
+use super::{Interest, Piece, Session, Settings, Shown, Talk, Told, bearer, cut, plays};
 use crate::model::{EncryptionStatus, Protocol};
 
 #[test]
@@ -58,6 +58,45 @@ fn a_response_that_is_none_ends_the_statuses_until_the_next_turn() {
         talk.client(get).server(garbage).server("\nHTTP/1.1 401 No\r\n\r\n").client(get);
         talk.server("HTTP/1.1 403 No\r\n\r\n");
         assert_eq!(talk.statuses(), [403], "{garbage:?}");
+    }
+}
+
+/// What a client said before it knew whether it has its tunnel is read before what the server says after its answer.
+#[test]
+fn a_refused_tunnel_reads_the_same_however_the_answer_was_cut() {
+    let refused = "HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n";
+    for garbage in
+        [vec![0; 17_000], vec![b'0'; 17_000], b"\0\n".to_vec(), b"HTTP/1.1 200 OK\r\n\r\n".to_vec()]
+    {
+        let spoken = [
+            (
+                true,
+                b"CONNECT a:1 HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nAuthorization: Bearer one\r\n\r\n".to_vec(),
+            ),
+            (false, [refused.as_bytes(), &garbage].concat()),
+        ];
+        let whole = plays(&spoken);
+        assert_eq!(whole.requests(), [("CONNECT", Shown::None), ("GET", bearer("one"))]);
+        assert_eq!(whole.truncations(), 0);
+        for size in [1, refused.len() - 1, refused.len(), refused.len() + 1, 1000] {
+            assert_eq!(plays(&cut(&spoken, &[size])).told, whole.told, "{size}");
+        }
+    }
+}
+
+/// The answer came before the request was whole: a client that is told off for its slowness.
+#[test]
+fn a_request_in_pieces_around_an_answer_reads_the_same_however_it_was_cut() {
+    let spoken = [
+        (true, b"GE".to_vec()),
+        (false, b"HTTP/1.1 408 Slow\r\nContent-Length: 0\r\n\r\n".to_vec()),
+        (true, b"T / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec()),
+        (false, b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n".to_vec()),
+    ];
+    let whole = plays(&spoken);
+    assert_eq!((whole.requests().len(), whole.statuses()), (1, vec![408, 401]));
+    for size in 1..20 {
+        assert_eq!(plays(&cut(&spoken, &[size])).told, whole.told, "{size}");
     }
 }
 

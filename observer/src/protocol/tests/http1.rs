@@ -269,6 +269,17 @@ fn a_response_without_a_length_lasts_until_the_end() {
     assert_eq!(talk.protocol(), Some(Protocol::Http10));
 }
 
+/// RFC 9112 section 6.3, fourth and fifth case.
+#[test]
+fn a_response_whose_length_cannot_be_told_is_an_answer_all_the_same() {
+    for header in ["Transfer-Encoding: gzip", "Content-Length: 5\r\nContent-Length: 6"] {
+        let mut talk = Talk::default();
+        talk.client("GET / HTTP/1.1\r\n\r\n");
+        talk.server(format!("HTTP/1.1 401 No\r\n{header}\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"));
+        assert_eq!(talk.statuses(), [401], "{header}");
+    }
+}
+
 #[test]
 fn after_switching_protocols_nothing_is_a_request() {
     let mut talk = Talk::default();

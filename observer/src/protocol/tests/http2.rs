@@ -182,6 +182,22 @@ fn padding_priority_and_continuation_are_no_part_of_a_block() {
 }
 
 #[test]
+fn authorization_fields_that_differ_are_all_shown() {
+    let mut connection = Connection::default();
+    let mut fields = get("Bearer one");
+    fields.push(("authorization", "Bearer two"));
+    connection.asks(&fields).asks(&fields);
+    let both = Shown::Several(vec!["Bearer one".into(), "Bearer two".into()]);
+    assert_eq!(plays(&connection.spoken).requests(), [("GET", both.clone()), ("GET", both)]);
+    // The same one twice is one.
+    let mut connection = Connection::default();
+    let mut fields = get("Bearer one");
+    fields.push(("authorization", "Bearer one"));
+    connection.asks(&fields);
+    assert_eq!(plays(&connection.spoken).requests(), [("GET", bearer("one"))]);
+}
+
+#[test]
 fn grpc_is_named_and_its_refusals_are_told() {
     let mut connection = Connection::default();
     let mut fields = get("");

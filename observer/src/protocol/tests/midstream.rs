@@ -34,6 +34,49 @@ fn a_request_line_at_a_turn_makes_it_http() {
 }
 
 #[test]
+fn a_request_line_split_over_segments_at_a_turn_is_found() {
+    for size in 1..GET.len() {
+        let mut talk = attached();
+        talk.client("of a body\r\n\r\n").server(OK);
+        for piece in GET.as_bytes().chunks(size) {
+            talk.client(piece);
+        }
+        assert_eq!(talk.requests(), [("GET", bearer("one"))], "{size}");
+        assert_eq!(talk.protocol(), Some(Protocol::Http11), "{size}");
+    }
+}
+
+#[test]
+fn a_line_that_never_ends_is_not_waited_for() {
+    let mut talk = attached();
+    talk.client("GET /");
+    for _ in 0..40 {
+        talk.client([b'a'; 1000]);
+        assert!(talk.session.kept() <= 16 * 1024, "{}", talk.session.kept());
+    }
+    talk.client(" HTTP/1.1\r\n\r\n");
+    assert!(talk.requests().is_empty());
+    talk.server(OK).client(GET);
+    assert_eq!(talk.requests(), [("GET", bearer("one"))]);
+}
+
+/// Start of a frame and of a record of TLS 1.2 alike: the record's length reads as the type HEADERS.
+#[test]
+fn encrypted_records_of_a_flow_from_before_are_no_http2() {
+    for flags in 0..=255 {
+        let mut record = vec![0x17, 3, 3, 1, flags];
+        record.extend([1; 256]);
+        let mut talk = attached();
+        for _ in 0..16 {
+            talk.client(&record).server(&record);
+        }
+        talk.ends();
+        assert_eq!(talk.reason().as_deref(), Some("attached-mid-stream"), "{flags}");
+        assert!(talk.requests().is_empty(), "{flags}");
+    }
+}
+
+#[test]
 fn what_the_server_says_of_requests_that_were_not_seen_is_left_aside() {
     let mut talk = attached();
     talk.server("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n").client(GET).server(OK);

@@ -5,6 +5,7 @@ mod datagram;
 mod hostile;
 mod http1;
 mod http2;
+mod http2_captures;
 mod loss;
 mod memory;
 mod mesh;
@@ -61,12 +62,9 @@ impl Witness for Vec<Told> {
                 Credentials::Authorization(value) => {
                     Shown::Authorization(String::from_utf8_lossy(value).into_owned())
                 }
-                Credentials::Kept(kept) => {
-                    assert!(!self.contains(&Told::Forgotten(kept.0)), "meant again after it was forgotten");
-                    match &self[kept.0 as usize] {
-                        Told::Kept(value) => Shown::Authorization(value.clone()),
-                        other => panic!("{other:?} is no kept value"),
-                    }
+                Credentials::Kept(kept) => Shown::Authorization(kept_value(self, kept)),
+                Credentials::SeveralKept(kept) => {
+                    Shown::Several(kept.iter().map(|kept| kept_value(self, *kept)).collect())
                 }
                 Credentials::Several(values) => {
                     let text = |value: &&[u8]| String::from_utf8_lossy(value).into_owned();
@@ -106,6 +104,14 @@ impl Witness for Vec<Told> {
 
     fn truncated(&mut self) {
         self.push(Told::Truncated);
+    }
+}
+
+fn kept_value(told: &[Told], kept: Kept) -> String {
+    assert!(!told.contains(&Told::Forgotten(kept.0)), "meant again after it was forgotten");
+    match &told[kept.0 as usize] {
+        Told::Kept(value) => value.clone(),
+        other => panic!("{other:?} is no kept value"),
     }
 }
 

@@ -36,6 +36,12 @@ pub struct Offer {
     pub ech: bool,
 }
 
+impl Offer {
+    pub fn kept(&self) -> usize {
+        self.sni.iter().chain(&self.alpn).map(|name| name.len()).sum()
+    }
+}
+
 /// What a server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {

@@ -103,6 +103,15 @@ impl Tls {
         }
     }
 
+    pub fn kept(&self) -> usize {
+        let offer = self.offer.as_ref().map_or(0, Offer::kept);
+        let shown = match &self.shown {
+            Shown::Certificate(names) => names.iter().map(|name| name.len()).sum(),
+            Shown::Unknown | Shown::Nothing => 0,
+        };
+        self.client.kept() + self.server.kept() + offer + shown
+    }
+
     pub fn is_over(&self) -> bool {
         self.over
     }

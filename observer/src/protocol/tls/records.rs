@@ -111,6 +111,10 @@ impl Half {
         self.message.clear();
     }
 
+    pub fn kept(&self) -> usize {
+        self.head.len() + self.message.len()
+    }
+
     /// The message that was sighted last, header included. Of a Certificate only the first of its list.
     pub fn message(&self) -> &[u8] {
         self.message.bytes()

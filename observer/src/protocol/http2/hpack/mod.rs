@@ -11,6 +11,7 @@ mod table;
 use zeroize::Zeroizing;
 
 use fixed::FIXED;
+pub use table::LARGEST_TABLE;
 use table::{Entry, Slot, Table};
 
 /// Decides what is kept of names and values.
@@ -61,6 +62,11 @@ impl<N: Clone, V: Clone> Decoder<N, V> {
             self.forget(reader);
         }
         read
+    }
+
+    /// Bytes that the table takes; `of` says how many a value takes beyond itself.
+    pub fn kept(&self, of: impl Fn(&V) -> usize) -> usize {
+        self.table.entries().map(|entry| size_of::<Entry<N, V>>() + of(&entry.value)).sum()
     }
 
     /// A block of this direction was not seen.

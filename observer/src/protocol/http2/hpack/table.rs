@@ -100,7 +100,6 @@ impl<N, V> Table<N, V> {
         self.size
     }
 
-    #[cfg(test)]
     pub fn entries(&self) -> impl Iterator<Item = &Entry<N, V>> {
         self.entries.iter()
     }
