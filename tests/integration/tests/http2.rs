@@ -1,13 +1,12 @@
 //! HTTP/2 in clear and gRPC, as curl, nghttp2, nginx and Go speak it.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
-use std::{env, fs, thread};
+use std::{fs, thread};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use observer_harness::{Pod, Process, SimNode};
+use observer_integration::programs::go;
 use observer_integration::servers::{authority, nginx};
 use observer_integration::{Capture, Claims, Daemon, Directory, TokenIssuer};
 use serde_json::Value;
@@ -52,7 +51,7 @@ impl Shop {
     }
 
     fn go_server(&self) -> Result<Process> {
-        let mut command = Command::new(go_h2c()?);
+        let mut command = Command::new(go("go-h2c")?);
         command.args(["-listen", &format!(":{PORT}")]);
         self.serve(command)
     }
@@ -61,23 +60,6 @@ impl Shop {
         let mut command = Command::new("nghttpd");
         command.args(["--no-tls", "-d"]).arg(files.path()).arg(PORT.to_string());
         self.serve(command)
-    }
-}
-
-/// The Go program of `tests/fixtures/go-h2c`, built once.
-fn go_h2c() -> Result<&'static Path> {
-    static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
-    let build = || -> Result<PathBuf> {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/go-h2c");
-        let program = env::temp_dir().join(format!("observer-go-h2c-{}", std::process::id()));
-        let status =
-            Command::new("go").args(["build", "-o"]).arg(&program).arg(".").current_dir(source).status();
-        ensure!(status.context("go does not start; `cargo xtask setup` installs it")?.success(), "go build");
-        Ok(program)
-    };
-    match BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}"))) {
-        Ok(program) => Ok(program),
-        Err(error) => anyhow::bail!("{error}"),
     }
 }
 
@@ -97,7 +79,7 @@ fn a_go_client_whose_repeated_token_is_one_byte_is_verified_each_time() -> Resul
     let token = files.write("token", shop.token()?)?;
     let daemon = shop.daemon()?;
     let capture = Capture::start(&shop.server)?;
-    let program = go_h2c()?.display().to_string();
+    let program = go("go-h2c")?.display().to_string();
     let told = shop.client.run_ok([
         &program,
         "-url",
@@ -155,7 +137,7 @@ fn large_bodies_both_ways_hide_no_request() -> Result<()> {
     let shop = Shop::open()?;
     let _server = shop.go_server()?;
     let daemon = shop.daemon()?;
-    let program = go_h2c()?.display().to_string();
+    let program = go("go-h2c")?.display().to_string();
     let megabytes_5 = (5 << 20).to_string();
     let arguments =
         [&program, "-url", &shop.url("/large"), "-n", "20", "-upload", &megabytes_5, "-parallel", "4"];
@@ -220,7 +202,7 @@ fn grpc_is_named_and_its_own_refusal_counts() -> Result<()> {
     let shop = Shop::open()?;
     let _server = shop.go_server()?;
     let daemon = shop.daemon()?;
-    let program = go_h2c()?.display().to_string();
+    let program = go("go-h2c")?.display().to_string();
     shop.client.run_ok([&program, "-url", &shop.url("/grpc"), "-n", "5", "-upload", "16"])?;
     let record = daemon.wait_final(CLIENT, SERVER)?;
     assert_eq!(record["protocol"], "grpc", "{record:#}");
