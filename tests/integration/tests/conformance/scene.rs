@@ -1,5 +1,6 @@
 //! The node that all rows share, and what rows do on it.
 
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -25,7 +26,7 @@ pub const ENCRYPTED: u16 = 443;
 const SITE: &str = "
     LISTEN
     ssl_certificate CERTIFICATE; ssl_certificate_key KEY; ssl_protocols TLSv1.2 TLSv1.3;
-    client_max_body_size 0; keepalive_requests 1000000; large_client_header_buffers 4 32k;
+    client_max_body_size 0; keepalive_requests 1000000; keepalive_timeout 600; large_client_header_buffers 4 32k;
     location / { return 200 'hello world\\n'; }
     location = /read { proxy_pass http://127.0.0.1:81/; }
     location = /large { root DIRECTORY; }
@@ -194,16 +195,26 @@ impl At<'_> {
 
     /// Starts a server in the row's pod and waits until it listens.
     pub fn serve(&self, line: &[&str]) -> Result<Process> {
-        let line: Vec<String> = line.iter().map(|&word| word.to_owned()).collect();
-        let process = servers::start(self.pod(), &line)?;
-        self.pod().wait_listening(self.port)?;
+        self.serve_in(self.pod(), self.port, line)
+    }
+
+    /// As [`At::serve`], elsewhere.
+    pub fn serve_in(&self, pod: &Pod, port: u16, line: &[&str]) -> Result<Process> {
+        let said = self.write(&format!("{port}.log"), "")?;
+        let (program, arguments) = line.split_first().context("no program")?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&said)?);
+        let process = pod.spawn(command)?;
+        let listens = pod.wait_listening(port);
+        listens.with_context(|| format!("{program}: {}", fs::read_to_string(&said).unwrap_or_default()))?;
         Ok(process)
     }
 
     /// A Python script as the server, with the port before `arguments`.
     pub fn serve_python(&self, script: &str, arguments: &[&str]) -> Result<Process> {
         let port = self.port.to_string();
-        servers::python_server(self.pod(), self.port, script, &[&[port.as_str()], arguments].concat())
+        let line = python(script, &[&[port.as_str()], arguments].concat());
+        self.serve(&line.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// A server of bytes and lines, see [`wire::listen`].
@@ -211,8 +222,10 @@ impl At<'_> {
         wire::listen(self.pod(), &[(self.port, manners)])
     }
 
-    pub fn s_server(&self, more: &[&str]) -> Result<[Process; 2]> {
-        servers::s_server(self.pod(), self.port, &self.certificate, more)
+    pub fn s_server(&self, more: &[&str]) -> Result<Process> {
+        let (port, certificate) = (self.port.to_string(), self.certificate.arguments());
+        let certificate: Vec<&str> = certificate.iter().map(String::as_str).collect();
+        self.serve(&[&["openssl", "s_server", "-quiet", "-accept", &port], &certificate[..], more].concat())
     }
 
     /// `openssl s_client`, which may fail.
@@ -246,10 +259,7 @@ impl At<'_> {
                  listen row\n bind :::{port} v4v6\n server s {server}\n"
             ),
         )?;
-        let line = ["haproxy", "-f", path(&config)?].map(str::to_owned);
-        let process = servers::start(&self.middle, &line)?;
-        self.middle.wait_listening(port)?;
-        Ok(process)
+        self.serve_in(&self.middle, port, &["haproxy", "-f", path(&config)?])
     }
 
     /// Starts a client that says a line once it has talked and goes on when it hears one.
@@ -259,8 +269,11 @@ impl At<'_> {
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = self.client.spawn(command)?;
         let stdout = process.child().stdout.take().context("stdout")?;
+        let mut stdout = BufReader::new(stdout);
         let mut said = String::new();
-        BufReader::new(stdout).read_line(&mut said)?;
+        stdout.read_line(&mut said)?;
+        // What it says later must find somebody who listens.
+        process.child().stdout = Some(stdout.into_inner());
         ensure!(!said.is_empty(), "{program} did not begin");
         Ok(process)
     }

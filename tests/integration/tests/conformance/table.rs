@@ -122,17 +122,23 @@ fn go_on((servers, mut client): (Vec<Process>, Process)) -> Result<()> {
 fn records(daemon: &Daemon, rows: &[(u16, Row)]) -> Result<BTreeMap<u16, Vec<Value>>> {
     let deadline = Instant::now() + RECORDS_WITHIN;
     loop {
-        let mut found: BTreeMap<u16, Vec<Value>> = rows.iter().map(|(port, _)| (*port, Vec::new())).collect();
+        let mut found: BTreeMap<u16, Vec<Value>> = BTreeMap::new();
         let all = daemon.records()?;
         for (port, row) in rows {
             let principal = if row.on == On::Middle { "shop/middle" } else { "shop/server" };
             let mine = all.iter().filter(|record| {
-                record["final"] == true
+                // A conversation of datagrams has no end that one could wait for.
+                (record["final"] == true || record["transport"] == "udp")
                     && record["server"]["port"] == *port
                     && record["server"]["principal"] == principal
                     && record["client"]["principal"] != principal
             });
-            found.entry(*port).or_default().extend(mine.cloned());
+            let by_client: BTreeMap<Option<u64>, &Value> =
+                mine.clone().map(|record| (record["client"]["port"].as_u64(), record)).collect();
+            let udp = mine.clone().any(|record| record["transport"] == "udp");
+            let mine: Vec<Value> =
+                if udp { by_client.into_values().cloned().collect() } else { mine.cloned().collect() };
+            found.insert(*port, mine);
         }
         let complete = rows.iter().all(|(port, row)| found[port].len() >= row.connections);
         if complete || Instant::now() > deadline {

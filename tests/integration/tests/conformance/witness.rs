@@ -193,6 +193,8 @@ impl Connection {
                 };
                 reading.set(Field::Version, version);
             }
+            // What SSH does after its greeting is not asked.
+            (None, None) if self.layers.contains("ssh") => {}
             (None, None) => reading.set(Field::Encryption, "plaintext"),
             (Some((sni, alpn)), None) => {
                 let status = match (self.is_encrypted(), self.client_proved) {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use observer_harness::Process;
 
-use crate::row::{Row, row};
+use crate::row::{self, Row};
 use crate::scene::At;
 
 const SERVER: &str = r#"
@@ -29,6 +29,10 @@ with grpc.insecure_channel(f"{sys.argv[1]}:{sys.argv[2]}") as channel:
     calls = [call.future(b"", metadata=metadata) for _ in range(int(sys.argv[3]))]
     print([call.exception() for call in calls])
 "#;
+
+fn row(case: &str, client: &str, server: &str) -> Row {
+    row::row(case, client, server).dialect("http2")
+}
 
 fn go_server(at: &At<'_>, more: &[&str]) -> Result<Process> {
     let (program, listen) = (at.go("go-grpc")?, format!(":{}", at.port));

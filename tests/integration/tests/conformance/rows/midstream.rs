@@ -31,6 +31,7 @@ pub fn rows() -> Vec<Row> {
             .reads("http/1.1 plaintext, 2 requests: 1 none 1 present, GET 200, none")
             .otherwise("Requests", BEFORE),
         row("HTTP/2 before the start, a token that came later", "Go x/net", "Go x/net")
+            .dialect("http2")
             .begins(|at| {
                 let program = at.go("go-h2c")?;
                 let server = at.serve(&[&program, "-listen", &format!(":{}", at.port)])?;
@@ -41,6 +42,7 @@ pub fn rows() -> Vec<Row> {
             .reads("http/2 plaintext, 2 requests: 2 verified, GET 200, verified bearer")
             .otherwise("Requests", BEFORE),
         row("HTTP/2 before the start, a token that came before", "Go x/net", "Go x/net")
+            .dialect("http2")
             .begins(|at| {
                 let program = at.go("go-h2c")?;
                 let server = at.serve(&[&program, "-listen", &format!(":{}", at.port)])?;
@@ -48,11 +50,12 @@ pub fn rows() -> Vec<Row> {
                 let line = [&program, "-url", &url, "-n", "4", "-pause", "2", "-token-file", &token];
                 Ok((vec![server], at.begin(&line.map(str::to_owned))?))
             })
-            .reads("http/2 plaintext, 2 requests: 2 unknown, GET 200, unknown attached-mid-stream")
+            .reads("http/2 plaintext, 2 requests: 2 unknown, GET 200, unknown hpack-unknown-slot")
             .otherwise("Requests", BEFORE)
             .otherwise("Credentials", BEFORE),
         http("TLS before the start", "python ssl")
             .listens("ssl")
+            .dialect("tls")
             .begins(|at| Ok((Vec::new(), at.begin_python(TLS, &[])?)))
             .reads("unknown unknown attached-mid-stream")
             .otherwise("Protocol", BEFORE)

@@ -13,7 +13,9 @@ mod upgrades;
 use crate::row::Row;
 
 pub fn all() -> Vec<Row> {
-    let parts = [http1::rows, heads::rows, proxies::rows, http2::rows, grpc::rows, tls::rows];
-    let more = [upgrades::rows, named::rows, midstream::rows];
+    // First those that wait for the daemon.
+    let parts =
+        [midstream::rows, http1::rows, heads::rows, proxies::rows, http2::rows, grpc::rows, tls::rows];
+    let more = [upgrades::rows, named::rows];
     parts.into_iter().chain(more).flat_map(|rows| rows()).collect()
 }

@@ -115,7 +115,8 @@ pub fn rows() -> Vec<Row> {
             b"\0\0\0\x0a\0\0\0\x01\0\0\0\0\0\0",
         ),
         // RFC 4253 section 4.2.
-        exchange("ssh", "ssh", b"SSH-2.0-OpenSSH_9.2\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"),
+        exchange("ssh", "ssh", b"SSH-2.0-OpenSSH_9.2\r\n", b"SSH-2.0-OpenSSH_9.2\r\n")
+            .reads("ssh unknown ssh-encryption"),
         // RFC 1035 section 4.2.2: a query of A for `a.`, and the answer that there is none.
         exchange(
             "dns",

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use observer_harness::Process;
-use observer_integration::servers::start;
+use observer_integration::servers::python;
 
 use crate::row::{Row, row};
 use crate::scene::{At, path};
@@ -12,8 +12,8 @@ const SERVER: &str = include_str!("../../upgrades/server.py");
 
 fn dialect(at: &At<'_>, dialect: &str, port: u16, offer: &str) -> Result<Process> {
     let (certificate, key) = (path(&at.certificate.certificate)?, path(&at.certificate.key)?);
-    let arguments = [dialect, &port.to_string(), certificate, key, offer];
-    observer_integration::servers::python_server(&at.server, port, SERVER, &arguments)
+    let line = python(SERVER, &[dialect, &port.to_string(), certificate, key, offer]);
+    at.serve_in(&at.server, port, &line.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// What `openssl s_client -starttls` and the server call it, and tshark.
@@ -63,9 +63,7 @@ fn stunnel(at: &At<'_>, name: &str, backend: u16) -> Result<Process> {
             at.port
         ),
     )?;
-    let process = start(&at.server, &["stunnel4".into(), path(&config)?.into()])?;
-    at.server.wait_listening(at.port)?;
-    Ok(process)
+    at.serve(&["stunnel4", path(&config)?])
 }
 
 pub fn rows() -> Vec<Row> {
