@@ -16,7 +16,9 @@ pub use event::{
     BURST_CHUNK, Data, Header, LARGE_CHUNK, MEDIUM_CHUNK, SMALL_CHUNK, TOKEN_CHUNK, TcpClose, TcpOpen, Tuple,
     UdpOpen, flag, kind, tcp_state,
 };
-pub use socket::{Direction, Socket, Stream, UdpConversation, UdpKey, mode};
+pub use socket::{
+    Direction, PARKING_SLOTS, Parked, Socket, Stream, UdpConversation, UdpKey, continuation, mode,
+};
 
 /// Settings that the daemon writes into the kernel programs before it loads them.
 #[repr(C)]

@@ -28,6 +28,9 @@ pub struct Stream {
     pub at_frame: u32,
     /// While walking: 1 if a record found no room, and none that starts a frame did since.
     pub lost: u32,
+    /// What arrived ahead of a hole: its first sequence number, and the one after its last. Equal: nothing did.
+    pub ahead_start: u32,
+    pub ahead_end: u32,
 }
 
 /// What is done with a direction's bytes: [`Stream::mode`].
@@ -63,7 +66,41 @@ pub struct Socket {
     pub scratch: u32,
 }
 
-const _: () = assert!(size_of::<Socket>() == 112);
+const _: () = assert!(size_of::<Socket>() == 128);
+
+/// Segments of one HTTP/2 connection that arrived ahead of a hole, until that is filled: their frames can only be read
+/// in order. Lies in a slot of its own, chosen by the cookie.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Parked {
+    /// Whose they are; 0: nobody's.
+    pub cookie: u64,
+    /// CLOCK_MONOTONIC, nanoseconds: when they were parked.
+    pub since: u64,
+    /// Room for a record's fixed part before the first byte, and for the longest read after the last.
+    pub bytes: [u8; Self::BYTES],
+}
+
+impl Parked {
+    /// Packets are at most 64 KiB long; one more may begin where another ends.
+    pub const ROOM: usize = 128 * 1024;
+    /// Where the first of them lies.
+    pub const START: usize = size_of::<crate::Data>();
+    const BYTES: usize = Self::START + Self::ROOM + crate::BURST_CHUNK;
+}
+
+/// Indices into the arrays of programs that others go on in: one array for what arrives and one for what leaves, since
+/// the kernel wants all programs of an array to be of one kind.
+pub mod continuation {
+    /// The segment is to be walked over.
+    pub const WALK: u32 = 0;
+    /// The hole before what is parked was filled.
+    pub const PARKED: u32 = 1;
+    pub const COUNT: u32 = 2;
+}
+
+/// Reordering mends itself in microseconds, so a few slots serve a node: 2.3 MiB in all. A power of two.
+pub const PARKING_SLOTS: u32 = 16;
 
 /// Key of the table of UDP conversations.
 #[repr(C)]

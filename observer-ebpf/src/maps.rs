@@ -3,9 +3,10 @@
 use aya_ebpf::Global;
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, ProgramArray, RingBuf};
 use observer_common::{
-    CONTROL_SLOTS, Control, Counter, Settings, Socket, UdpConversation, UdpKey, control_slot,
+    CONTROL_SLOTS, Control, Counter, PARKING_SLOTS, Parked, Settings, Socket, UdpConversation, UdpKey,
+    continuation, control_slot,
 };
 
 /// Everything the daemon learns comes through here.
@@ -22,6 +23,16 @@ pub static SOCKETS: SkStorage<Socket> = SkStorage::new();
 /// Not an LRU table: the daemon reaps it, so that nothing is dropped without being counted.
 #[map]
 pub static CONVERSATIONS: HashMap<UdpKey, UdpConversation> = HashMap::with_max_entries(16_384, 0);
+
+/// Segments that arrived ahead of others.
+#[map]
+pub static PARKING: Array<Parked> = Array::with_max_entries(PARKING_SLOTS, 0);
+
+/// Programs that others go on in, each with a verifier's budget of its own.
+#[map]
+pub static INGRESS_GOES_ON: ProgramArray = ProgramArray::with_max_entries(continuation::COUNT, 0);
+#[map]
+pub static EGRESS_GOES_ON: ProgramArray = ProgramArray::with_max_entries(continuation::COUNT, 0);
 
 const BPF_F_MMAPABLE: u32 = 1 << 10;
 

@@ -16,7 +16,7 @@ const WAKE_BAND: u64 = 256 * 1024;
 /// How to submit a record. The daemon drains the ring by the clock: a wake-up costs the traffic more than the record.
 /// Only where the ring fills faster than the clock ticks is it woken.
 #[inline(always)]
-fn wake() -> u64 {
+pub fn wake() -> u64 {
     let waiting = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
     let wake_at = u64::from(settings().wake_at);
     if waiting >= wake_at && waiting < wake_at + WAKE_BAND {
@@ -157,7 +157,7 @@ fn emit_chunk<const ROOM: usize>(skb: *mut __sk_buff, about: &About<'_>, at: u32
 /// helper gets, and the optimiser likes to test another one in its place. "Greater", because 5.10's verifier
 /// learns nothing from "not equal".
 #[inline(always)]
-fn clamp<const ROOM: usize>(len: u32) -> u32 {
+pub fn clamp<const ROOM: usize>(len: u32) -> u32 {
     let mut bounded = u64::from(len);
     unsafe {
         asm!(

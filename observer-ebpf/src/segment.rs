@@ -17,14 +17,14 @@ use crate::field::{field, ip6};
 use crate::maps::{settings, take_control};
 use crate::packet::{self, TCP_FIN, TCP_RST, TCP_SYN, Tcp};
 use crate::ring::{About, LARGE_ROOM, emit, emit_bytes, emit_full, now, write_header};
-use crate::{socket, walk};
+use crate::{parking, socket, walk};
 
 /// Longest packet that can be a bare RST: IPv6 and TCP headers with all their options.
 const LONGEST_BARE_SEGMENT: u32 = 40 + 60;
 
-/// A segment of a socket whose state we hold.
+/// A segment of a socket whose state we hold. Answers whether it is to be walked over.
 #[inline(always)]
-pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socket) {
+pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socket) -> bool {
     let known = unsafe { &mut *socket };
     if known.done != 0 {
         // How it ends is still worth knowing, and a segment that says so is short.
@@ -33,25 +33,64 @@ pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socke
         {
             note_end::<SENT>(ctx, known, tcp.flags);
         }
-        return;
+        return false;
     }
     if known.cgroup == 0 {
         known.cgroup = unsafe { bpf_skb_cgroup_id(ctx.skb.skb) };
     }
-    let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return };
+    let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return false };
     if tcp.flags & TCP_SYN != 0 {
         if SENT {
             // The name of the connection, which Fast Open's data would shift.
             known.sent.next = tcp.sequence.wrapping_add(1);
         }
-        return;
+        return false;
     }
     if tcp.payload_len > 0 {
         note_loopback(ctx, known);
-        payload::<SENT>(ctx, known, &tcp);
+        if payload::<SENT>(ctx, known, &tcp) {
+            return true;
+        }
     }
     // Last: the segment that ends a connection may carry bytes.
     note_end::<SENT>(ctx, known, tcp.flags);
+    false
+}
+
+/// A segment that is to be walked over. Answers whether parked ones are due.
+#[inline(always)]
+pub fn of_walked<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socket) -> bool {
+    let known = unsafe { &mut *socket };
+    let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return false };
+    let is_due = walk_over::<SENT>(ctx, known, &tcp);
+    note_end::<SENT>(ctx, known, tcp.flags);
+    is_due
+}
+
+/// The program that walks is missing: by allowance, as if frames were lost for good.
+#[inline(always)]
+pub fn of_unwalked<const SENT: bool>(socket: *mut Socket) {
+    let known = unsafe { &mut *socket };
+    lose(if SENT { &mut known.sent } else { &mut known.received }, settings().client_allowance);
+}
+
+/// The hole before what is parked of a socket was filled.
+#[inline(always)]
+pub fn of_parked(socket: *mut Socket) {
+    let known = unsafe { &mut *socket };
+    let cookie = known.cookie;
+    let about = about::<false>(known);
+    let stream = &mut known.received;
+    let end = stream.ahead_end;
+    let mut shipped = true;
+    if let Some(kept) = parking::taken_up(cookie, stream) {
+        shipped = walk::walk(&kept, stream, about, end);
+    }
+    if stream.next != end {
+        lose(stream, settings().client_allowance);
+    }
+    parking::clear(cookie, stream);
+    note_room(known, shipped);
 }
 
 /// Bytes that pass the loopback interface stay in their network namespace.
@@ -193,18 +232,23 @@ fn listener_owns(ctx: &SkBuffContext, sk: *mut bpf_sock) -> bool {
     }
 }
 
+/// Answers whether the segment is to be walked over.
 #[inline(always)]
-fn payload<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, tcp: &Tcp) {
+fn payload<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, tcp: &Tcp) -> bool {
     if let Some(word) = take_control(socket.cookie) {
         obey(socket, word);
         if socket.done != 0 {
-            return;
+            return false;
         }
     }
-    let role = socket.flags as u16;
-    let client_speaks = forget(&mut socket.scratch, u32::from((role & flag::CLIENT != 0) == SENT)) != 0;
+    let is_client = socket.flags & u32::from(flag::CLIENT) != 0;
+    let client_speaks = forget(&mut socket.scratch, u32::from(is_client == SENT)) != 0;
     let direction = if SENT { Direction::Sent } else { Direction::Received } as u32;
     let turn = u32::from(socket.last_speaker != direction);
+    if SENT {
+        catch_up(&mut socket.received, tcp.acknowledged);
+    }
+    let about = about::<SENT>(socket);
     let (stream, other) = if SENT {
         (&mut socket.sent, &mut socket.received)
     } else {
@@ -213,56 +257,131 @@ fn payload<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, tcp: &Tcp
 
     let end = tcp.sequence.wrapping_add(tcp.payload_len);
     if !after(end, stream.next) {
-        return; // a retransmission of what was looked at
+        return false; // a retransmission of what was looked at
     }
+    if SENT && after(tcp.sequence, stream.next) && !walk::is_walking(stream) {
+        // What is sent first comes by first: no hole, but data that went with the SYN.
+        stream.next = tcp.sequence;
+    }
+    let in_order = !after(tcp.sequence, stream.next);
     if turn != 0 && stream.mode == mode::BY_ALLOWANCE && tcp.sequence == stream.next {
         recognise(ctx, stream, other, tcp, client_speaks, socket.last_speaker == 0);
     }
     let turn = forget(&mut socket.scratch, turn) != 0;
-    socket.last_speaker = direction;
-    let mut flags = role & (flag::CLIENT | flag::SERVER | flag::MIDSTREAM | flag::LOSSY | flag::LOOPBACK);
-    if SENT {
-        flags |= flag::SENT;
+    if in_order {
+        // Otherwise the turn's first bytes are still to come.
+        socket.last_speaker = direction;
     }
-    let about = About {
-        kind: kind::TCP_DATA,
-        flags,
-        cookie: socket.cookie,
-        cgroup: socket.cgroup,
-        sequence: stream.next,
-        left_out: 0,
-        tuple: None,
-    };
-    let settings = settings();
-    let full = if client_speaks { settings.client_allowance } else { settings.server_allowance };
-    let mut shipped = true;
+    let full = allowance(client_speaks);
     if walk::is_within_data(stream, tcp.sequence) {
         // Its order among others does not matter: what lies before the next frame is not wanted.
         if !after(end, stream.resume_at) {
-            return;
+            return false;
         }
         stream.next = stream.resume_at;
     }
     if walk::is_walking(stream) {
-        // Frames lie in what has not come yet: the daemon puts it in order and says where they start again.
-        let mut lost = after(tcp.sequence, stream.next);
-        if !lost {
-            let segment = walk::Segment { at: tcp.payload_at, sequence: tcp.sequence, end };
-            shipped = walk::walk(ctx, stream, about, &segment);
-            lost = stream.next != end;
-        }
-        if lost {
-            stream.mode = mode::BY_ALLOWANCE;
-            stream.allowance = full;
-        }
+        socket.scratch = u32::from(turn) | u32::from(client_speaks) << 1;
+        return true;
     }
-    if !walk::is_walking(stream) {
+    let shipped = by_allowance(ctx, stream, about, tcp, turn, full);
+    note_room(socket, shipped);
+    false
+}
+
+#[inline(always)]
+fn walk_over<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, tcp: &Tcp) -> bool {
+    let (turn, client_speaks) = (socket.scratch & 1 != 0, socket.scratch & 2 != 0);
+    let about = about::<SENT>(socket);
+    let stream = if SENT { &mut socket.sent } else { &mut socket.received };
+    let end = tcp.sequence.wrapping_add(tcp.payload_len);
+    let mut shipped = true;
+    let kept = if after(tcp.sequence, stream.next) {
+        // Where its frames start is told by what has not come yet.
+        !SENT
+            && parking::park(ctx.skb.skb, about.cookie, stream, tcp.sequence, tcp.payload_at, tcp.payload_len)
+    } else {
+        let packet = walk::Packet { ctx, at: tcp.payload_at, sequence: tcp.sequence };
+        shipped = walk::walk(&packet, stream, about, end);
+        stream.next == end
+    };
+    if !kept {
+        // The daemon puts what comes in order, and says where frames start again.
+        let full = allowance(client_speaks);
+        lose(stream, full);
         shipped &= by_allowance(ctx, stream, about, tcp, turn, full);
     }
+    note_room(socket, shipped);
+    !SENT && parking::is_due(&socket.received)
+}
+
+#[inline(always)]
+fn allowance(client_speaks: bool) -> u32 {
+    let settings = settings();
+    if client_speaks { settings.client_allowance } else { settings.server_allowance }
+}
+
+/// What the records of one direction of a socket say.
+#[inline(always)]
+fn about<const SENT: bool>(socket: &Socket) -> About<'static> {
+    const OF_SOCKET: u16 = flag::CLIENT | flag::SERVER | flag::MIDSTREAM | flag::LOSSY | flag::LOOPBACK;
+    let direction = if SENT { flag::SENT } else { 0 };
+    About {
+        kind: kind::TCP_DATA,
+        flags: socket.flags as u16 & OF_SOCKET | direction,
+        cookie: socket.cookie,
+        cgroup: socket.cgroup,
+        sequence: if SENT { socket.sent.next } else { socket.received.next },
+        left_out: 0,
+        tuple: None,
+    }
+}
+
+#[inline(always)]
+fn note_room(socket: &mut Socket, shipped: bool) {
     if shipped {
         socket.flags &= !u32::from(flag::LOSSY);
     } else {
         socket.flags |= u32::from(flag::LOSSY);
+    }
+}
+
+/// Where frames start is not known any more.
+#[inline(always)]
+fn lose(stream: &mut Stream, full: u32) {
+    stream.mode = mode::BY_ALLOWANCE;
+    stream.allowance = full;
+    stream.ahead_start = stream.ahead_end;
+}
+
+/// This end has acknowledged what comes before: nothing of it is still to come.
+#[inline(always)]
+fn catch_up(stream: &mut Stream, acknowledged: u32) {
+    if !walk::is_walking(stream) && after(acknowledged, stream.next) {
+        advance(stream, acknowledged);
+    }
+}
+
+/// Of several holes only the first is remembered; what this leaves open ends when the peer is answered.
+#[inline(always)]
+fn note_ahead(stream: &mut Stream, start: u32, end: u32) {
+    if parking::is_empty(stream) {
+        stream.ahead_start = start;
+        stream.ahead_end = end;
+    } else if start == stream.ahead_end {
+        stream.ahead_end = end;
+    }
+}
+
+/// All before `next` has come, and with it perhaps the hole before what came ahead.
+#[inline(always)]
+fn advance(stream: &mut Stream, next: u32) {
+    stream.next = next;
+    if !parking::is_empty(stream) && !after(stream.ahead_start, next) {
+        if after(stream.ahead_end, next) {
+            stream.next = stream.ahead_end;
+        }
+        stream.ahead_start = stream.ahead_end;
     }
 }
 
@@ -309,21 +428,21 @@ fn by_allowance(
     full: u32,
 ) -> bool {
     let end = tcp.sequence.wrapping_add(tcp.payload_len);
-    if turn {
-        stream.allowance = full;
-        about.flags |= flag::TURN;
-        // The peer answered, so it has all that came before: a hole is none.
-        if after(tcp.sequence, stream.next) {
-            stream.next = tcp.sequence;
-        }
-    }
     let mut start = if after(stream.next, tcp.sequence) { stream.next } else { tcp.sequence };
     let in_order = start == stream.next;
+    if turn && (in_order || parking::is_empty(stream)) {
+        stream.allowance = full;
+    }
+    if turn && in_order {
+        about.flags |= flag::TURN;
+    }
+    if in_order {
+        advance(stream, end);
+    } else {
+        note_ahead(stream, start, end);
+    }
     if stream.mode == mode::SKIPPING {
         if !after(end, stream.resume_at) {
-            if in_order {
-                stream.next = end;
-            }
             return true;
         }
         if after(stream.resume_at, start) {
@@ -332,9 +451,6 @@ fn by_allowance(
         stream.mode = mode::BY_ALLOWANCE;
         stream.allowance = full;
         about.flags |= flag::TURN;
-    }
-    if in_order {
-        stream.next = end;
     }
     let wanted = end.wrapping_sub(start);
     let allowance = stream.allowance;

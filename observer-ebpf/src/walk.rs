@@ -47,6 +47,8 @@ pub fn start_at(stream: &mut Stream, sequence: u32) {
     stream.wanted_until = sequence;
     stream.head = 0;
     stream.lost = 0;
+    // It was noted of what came by allowance.
+    stream.ahead_start = stream.ahead_end;
 }
 
 /// The length of a client's connection preface (RFC 9113 section 3.4), whose start tells it from all else.
@@ -66,13 +68,45 @@ pub fn is_settings(ctx: &SkBuffContext, at: u32) -> bool {
     matches!(ctx.load::<u64>(at as usize), Ok(bytes) if u64::from_be(bytes) & !LENGTH == START)
 }
 
-/// What is left of a segment that is walked over.
-pub struct Segment {
-    /// Where in the packet the byte with the sequence number `sequence` lies.
+/// Where the bytes lie that are walked over, by their sequence numbers.
+pub trait Bytes {
+    /// In network byte order.
+    fn word(&self, sequence: u32) -> Option<u32>;
+    fn byte(&self, sequence: u32) -> Option<u8>;
+    /// Ships `len` (at most [`BURST_ROOM`]) bytes, from `about.sequence` on.
+    fn emit(&self, about: &About<'_>, len: u32) -> bool;
+}
+
+/// In the packet that is being looked at.
+pub struct Packet<'a> {
+    pub ctx: &'a SkBuffContext,
+    /// Where the byte with the sequence number `sequence` lies.
     pub at: u32,
     pub sequence: u32,
-    /// The sequence number after its last byte.
-    pub end: u32,
+}
+
+impl Packet<'_> {
+    #[inline(always)]
+    fn offset(&self, sequence: u32) -> u32 {
+        self.at + sequence.wrapping_sub(self.sequence)
+    }
+}
+
+impl Bytes for Packet<'_> {
+    #[inline(always)]
+    fn word(&self, sequence: u32) -> Option<u32> {
+        self.ctx.load(self.offset(sequence) as usize).ok()
+    }
+
+    #[inline(always)]
+    fn byte(&self, sequence: u32) -> Option<u8> {
+        self.ctx.load(self.offset(sequence) as usize).ok()
+    }
+
+    #[inline(always)]
+    fn emit(&self, about: &About<'_>, len: u32) -> bool {
+        emit_burst(self.ctx.skb.skb, about, self.offset(about.sequence), len)
+    }
 }
 
 /// A field of [`Stream`], in its memory. What the verifier reads from there may be anything, so all ways through one
@@ -90,11 +124,10 @@ macro_rules! set {
     }};
 }
 
-/// Walks over what of a segment comes after `stream.next`, and moves that to where it got: to the end, unless it ran
-/// out of steps. Ships what is wanted. Answers whether there was room for all of it.
+/// Walks over what comes after `stream.next`, up to the sequence number `end`, and moves that to where it got: to the
+/// end, unless it ran out of steps. Ships what is wanted. Answers whether there was room for all of it.
 #[inline(always)]
-pub fn walk(ctx: &SkBuffContext, stream: *mut Stream, mut about: About<'_>, segment: &Segment) -> bool {
-    let Segment { at, sequence, end } = *segment;
+pub fn walk(bytes: &impl Bytes, stream: *mut Stream, mut about: About<'_>, end: u32) -> bool {
     about.flags = about.flags & !flag::LOSSY | flag::WALKED;
     set!(
         stream.at_frame =
@@ -103,7 +136,7 @@ pub fn walk(ctx: &SkBuffContext, stream: *mut Stream, mut about: About<'_>, segm
     for _ in 0..RECORDS {
         // To its end: the verifier would follow each way out of it on its own.
         for _ in 0..FRAMES {
-            step(ctx, stream, segment);
+            step(bytes, stream, end);
         }
         let from = get!(stream.next);
         let until = get!(stream.wanted_until);
@@ -111,7 +144,7 @@ pub fn walk(ctx: &SkBuffContext, stream: *mut Stream, mut about: About<'_>, segm
         if after(upto, from) {
             let left = upto.wrapping_sub(from);
             let len = if left > BURST_ROOM as u32 { BURST_ROOM as u32 } else { left };
-            ship(ctx, stream, &about, at + from.wrapping_sub(sequence), len);
+            ship(bytes, stream, &about, len);
             if left > BURST_ROOM as u32 {
                 continue;
             }
@@ -131,10 +164,9 @@ pub fn walk(ctx: &SkBuffContext, stream: *mut Stream, mut about: About<'_>, segm
     get!(stream.lost) == 0
 }
 
-/// Looks at the next frame's header, if that follows what is wanted and lies in the segment.
+/// Looks at the next frame's header, if that follows what is wanted and lies before `end`.
 #[inline(always)]
-fn step(ctx: &SkBuffContext, stream: *mut Stream, segment: &Segment) {
-    let &Segment { at, sequence, end } = segment;
+fn step(bytes: &impl Bytes, stream: *mut Stream, end: u32) {
     let frame = get!(stream.resume_at);
     let have = get!(stream.mode).wrapping_sub(mode::WALKING);
     // Where the header goes on.
@@ -149,9 +181,8 @@ fn step(ctx: &SkBuffContext, stream: *mut Stream, segment: &Segment) {
         set!(stream.next = header);
         set!(stream.at_frame = 1);
     }
-    let offset = (at + header.wrapping_sub(sequence)) as usize;
     if have == 0 && end.wrapping_sub(header) >= NEEDED {
-        let Ok(loaded) = ctx.load::<u32>(offset) else { return };
+        let Some(loaded) = bytes.word(header) else { return };
         let head = u32::from_be(loaded);
         let unwanted = head == WINDOW_UPDATE || (head & 0xff == DATA && head >> 8 > SHORT);
         if !wanted && unwanted {
@@ -160,7 +191,7 @@ fn step(ctx: &SkBuffContext, stream: *mut Stream, segment: &Segment) {
             set!(stream.resume_at = frame.wrapping_add(HEADER + (head >> 8)));
             for _ in 0..RUN {
                 let frame = get!(stream.resume_at);
-                let next = ctx.load::<u32>((at + frame.wrapping_sub(sequence)) as usize).unwrap_or(0);
+                let next = bytes.word(frame).unwrap_or(0);
                 if u32::from_be(next) == WINDOW_UPDATE && head == WINDOW_UPDATE {
                     set!(stream.resume_at = frame.wrapping_add(WINDOW_UPDATE_LENGTH));
                 }
@@ -171,7 +202,7 @@ fn step(ctx: &SkBuffContext, stream: *mut Stream, segment: &Segment) {
         return;
     }
     // It may end in the next segment.
-    let Ok(byte) = ctx.load::<u8>(offset) else { return };
+    let Some(byte) = bytes.byte(header) else { return };
     let head = get!(stream.head) << 8 | u32::from(byte);
     if have + 1 >= NEEDED {
         begin(stream, head, frame);
@@ -184,7 +215,7 @@ fn step(ctx: &SkBuffContext, stream: *mut Stream, segment: &Segment) {
 
 /// Ships the next `len` bytes.
 #[inline(always)]
-fn ship(ctx: &SkBuffContext, stream: *mut Stream, about: &About<'_>, at: u32, len: u32) {
+fn ship(bytes: &impl Bytes, stream: *mut Stream, about: &About<'_>, len: u32) {
     let mut about = *about;
     about.sequence = get!(stream.next);
     let at_frame = get!(stream.at_frame);
@@ -196,7 +227,7 @@ fn ship(ctx: &SkBuffContext, stream: *mut Stream, about: &About<'_>, at: u32, le
     }
     set!(stream.at_frame = 0);
     set!(stream.next = about.sequence.wrapping_add(len));
-    if !emit_burst(ctx.skb.skb, &about, at, len) {
+    if !bytes.emit(&about, len) {
         set!(stream.lost = 1);
     } else if at_frame != 0 {
         set!(stream.lost = 0);

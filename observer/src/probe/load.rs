@@ -6,12 +6,12 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
-use aya::programs::{CgroupAttachMode, Program, ProgramError};
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray, ProgramArray, RingBuf};
+use aya::programs::{CgroupAttachMode, CgroupSkb, Program, ProgramError};
 use aya::sys::SyscallError;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
-use observer_common::{Counter, Settings, UdpConversation, UdpKey};
+use observer_common::{Counter, Settings, UdpConversation, UdpKey, continuation};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use thiserror::Error;
 
@@ -90,6 +90,8 @@ pub struct Probe {
     ring: RingBuf<MapData>,
     counters: PerCpuArray<MapData, u64>,
     conversations: HashMap<MapData, Key, Value>,
+    // The kernel empties them when nobody holds them any more.
+    _continuations: Vec<ProgramArray<MapData>>,
     control: ControlTable,
     alarm: Alarm,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
@@ -118,6 +120,7 @@ impl Probe {
             .map_err(|error| ProbeError::Load(one_line(&error)))?;
         let cgroup = root.open().map_err(|cause| ProbeError::Cgroup { path: root.path.clone(), cause })?;
 
+        let continuations = continuations(&mut ebpf)?;
         let mut hooks = Hooks::new();
         for hook in &HOOKS {
             let Err(error) = attach(&mut ebpf, hook, &cgroup, root) else {
@@ -145,6 +148,7 @@ impl Probe {
             counters: PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(map_error("COUNTERS"))?,
             conversations: HashMap::try_from(take(&mut ebpf, "CONVERSATIONS")?)
                 .map_err(map_error("CONVERSATIONS"))?,
+            _continuations: continuations,
             control,
             logger,
             hooks,
@@ -215,6 +219,42 @@ impl Probe {
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, ProbeError> {
     ebpf.take_map(name).ok_or(ProbeError::Missing(name))
+}
+
+/// The programs that others go on in. Without one, HTTP/2 is shipped by allowance and its requests can be `unknown`.
+fn continuations(ebpf: &mut Ebpf) -> Result<Vec<ProgramArray<MapData>>, ProbeError> {
+    const ARRAYS: [(&str, &[(u32, &str)]); 2] = [
+        (
+            "INGRESS_GOES_ON",
+            &[(continuation::WALK, "observer_walk_received"), (continuation::PARKED, "observer_parked")],
+        ),
+        ("EGRESS_GOES_ON", &[(continuation::WALK, "observer_walk_sent")]),
+    ];
+    let mut arrays = Vec::new();
+    for (map, programs) in ARRAYS {
+        let map_error = |error: MapError| ProbeError::Map { name: map, cause: one_line(&error) };
+        let mut array = ProgramArray::try_from(take(ebpf, map)?).map_err(map_error)?;
+        for &(index, name) in programs {
+            let Some(Program::CgroupSkb(program)) = ebpf.program_mut(name) else {
+                return Err(ProbeError::Missing(name));
+            };
+            if let Err(error) = go_on_in(&mut array, index, program) {
+                let cause = refusal(name, &error);
+                tracing::warn!(program = name, cause, cost = "requests of HTTP/2 can be unknown", "degraded");
+            }
+        }
+        arrays.push(array);
+    }
+    Ok(arrays)
+}
+
+fn go_on_in(
+    array: &mut ProgramArray<MapData>,
+    index: u32,
+    program: &mut CgroupSkb,
+) -> Result<(), ProgramError> {
+    program.load()?;
+    Ok(array.set(index, program.fd()?, 0)?)
 }
 
 fn attach(ebpf: &mut Ebpf, hook: &Hook, cgroup: &File, root: &CgroupRoot) -> Result<(), ProbeError> {

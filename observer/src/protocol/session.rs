@@ -20,6 +20,16 @@ pub enum Piece<'a> {
     Gap { len: u64 },
 }
 
+impl Piece<'_> {
+    /// In bytes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes { bytes, .. } => bytes.len() as u64,
+            Self::Gap { len } => *len,
+        }
+    }
+}
+
 /// What more the flow has to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {

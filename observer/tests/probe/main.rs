@@ -3,5 +3,6 @@
 
 mod connections;
 mod payload;
+mod reordered;
 mod stage;
 mod udp;

@@ -8,7 +8,7 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The longest header block that is read, as it is on the wire: RFC 9113 section 10.5.1 lets an end refuse longer
 /// ones, and nginx, Go and Envoy do so long before.
 pub const LONGEST_BLOCK: usize = 64 * 1024;
-/// Tries at finding a frame again. An end that never sends one does not speak HTTP/2.
+/// Tries at finding a frame again, before it is let be for a while.
 const TRIES: u8 = 64;
 
 mod kind {
@@ -150,8 +150,16 @@ impl Walker {
     }
 
     /// It was tried often enough to find a frame.
-    pub fn is_over(&self) -> bool {
+    pub fn is_tired(&self) -> bool {
         self.tries_left == 0
+    }
+
+    pub fn rested(&mut self) {
+        self.tries_left = TRIES;
+    }
+
+    pub fn is_lost(&self) -> bool {
+        matches!(self.state, State::Lost)
     }
 
     /// A header block has begun and is not complete.

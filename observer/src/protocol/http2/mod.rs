@@ -22,6 +22,10 @@ const MAX_REJECTED: usize = 1024;
 const SHORTEST_REQUEST: u64 = 10;
 /// Requests that one loss can be shown to have hidden; what goes beyond it is in the count of truncations alone.
 const MOST_MISSED: u64 = 1024;
+/// Bytes of the client that are let pass where its frames are not found again: at first, and, each time twice as many,
+/// at most. A bulk upload costs little then, and no connection is given up for good.
+const SHORTEST_REST: u64 = 256 * 1024;
+const LONGEST_REST: u64 = 16 * 1024 * 1024;
 
 /// gRPC status codes (grpc/statuscodes.md).
 const PERMISSION_DENIED: u16 = 7;
@@ -39,6 +43,9 @@ pub struct Http2 {
     client: Side,
     server: Side,
     exchange: Exchange,
+    /// So many bytes of the client are not looked at.
+    rest: u64,
+    next_rest: u64,
 }
 
 /// What both directions have in common.
@@ -82,15 +89,27 @@ impl Http2 {
     fn new(client: Walker, server: Walker, latest: Option<u32>) -> Self {
         let side = |walker| Side { walker, decoder: Decoder::default(), walked: false };
         let exchange = Exchange { latest, ..Exchange::default() };
-        Self { client: side(client), server: side(server), exchange }
+        Self { client: side(client), server: side(server), exchange, rest: 0, next_rest: SHORTEST_REST }
     }
 
     pub fn push(&mut self, client: bool, piece: Piece<'_>, settings: &Settings, witness: &mut impl Witness) {
         let exchange = &mut self.exchange;
         let Side { walker, decoder, .. } = if client { &mut self.client } else { &mut self.server };
+        if client && self.rest > 0 {
+            let len = piece.len();
+            exchange.see(client, Seen::Lost(len), decoder, settings, witness);
+            self.rest = self.rest.saturating_sub(len);
+            return;
+        }
         walker.push(piece, &mut |seen| exchange.see(client, seen, decoder, settings, witness));
-        if walker.is_over() {
-            exchange.over = true;
+        if walker.is_tired() {
+            walker.rested();
+            if client {
+                self.rest = self.next_rest;
+                self.next_rest = LONGEST_REST.min(self.rest * 2);
+            }
+        } else if client && !walker.is_lost() {
+            self.next_rest = SHORTEST_REST;
         }
     }
 
@@ -117,6 +136,9 @@ impl Http2 {
     }
 
     pub fn interest(&self) -> Interest {
+        if self.rest > 0 {
+            return Interest::AfterClientBytes(self.rest);
+        }
         let boundary = |side: &Side| if side.walked { None } else { side.walker.boundary() };
         match (boundary(&self.client), boundary(&self.server)) {
             (None, None) => Interest::More,

@@ -337,3 +337,28 @@ fn a_connection_keeps_no_bytes_of_a_credential() {
         1
     );
 }
+
+#[test]
+fn a_connection_that_was_lost_in_an_upload_is_let_be_and_found_again() {
+    let mut connection = Connection::default();
+    connection.asks(&get("Bearer one")).asks(&get("Bearer two"));
+    let mut talk = Talk::default();
+    talk.client(&connection.spoken[0].1).server(SETTINGS).client(&connection.spoken[2].1);
+    talk.loses(true, 100_000);
+    // An upload whose turns start in the middle of DATA, as WINDOW_UPDATEs of the server make them.
+    let mut rests = Vec::new();
+    for _ in 0..1000 {
+        talk.server(SETTINGS).client([b'x'; 1000]);
+        if let Interest::AfterClientBytes(rest) = talk.interest() {
+            rests.push(rest);
+            talk.loses(true, rest);
+        }
+    }
+    let (first, most) = (256 << 10, 16 << 20);
+    assert_eq!(rests[0], first);
+    assert!(rests.is_sorted_by(|rest, next| *next == most.min(rest * 2)), "{rests:?}");
+    assert_eq!(rests.last(), Some(&most));
+    talk.server(SETTINGS).client(&connection.spoken[3].1);
+    assert_eq!(talk.requests().last(), Some(&("GET", bearer("two"))));
+    assert_eq!(talk.truncations(), 1);
+}
