@@ -59,6 +59,7 @@ fn quic(name: &str, first: u8, version: u32) -> Row {
             at.python(DATAGRAM, &[&hex(&packet)]).map(drop)
         })
         .reads(format!("quic tls {name}"))
+        .finds(&[])
 }
 
 pub fn rows() -> Vec<Row> {
@@ -86,6 +87,7 @@ pub fn rows() -> Vec<Row> {
         row("memcached", "python sockets", "memcached")
             .dialect("memcache")
             .reads("memcached plaintext")
+            .finds(&["unencrypted"])
             .does(|at| {
                 let _server =
                     at.serve(&["memcached", "-u", "root", "-p", &at.port.to_string(), "-U", "0"])?;
@@ -93,6 +95,7 @@ pub fn rows() -> Vec<Row> {
             }),
         row("nats", "python sockets", "nats-server")
             .reads("nats plaintext")
+            .finds(&["unencrypted"])
             .unread("has no dissector for it")
             .does(|at| {
                 let _server = at.serve(&["nats-server", "-a", "0.0.0.0", "-p", &at.port.to_string()])?;

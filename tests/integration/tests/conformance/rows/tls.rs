@@ -1,5 +1,8 @@
 //! TLS handshakes, good ones and others.
 
+use anyhow::{Result, ensure};
+use observer_integration::servers::Certificate;
+
 use crate::row::{Row, http, row};
 use crate::scene::{At, NAME, SPIFFE, path};
 
@@ -30,29 +33,44 @@ tls.write(b"hello")
 speak(1 << 16)
 "#;
 
-/// `openssl s_server` and `openssl s_client` with options of both.
+/// A name long enough for a hello of more than 512 bytes.
+const LONG: &str = "payments.a-namespace-whose-name-is-as-long-as-they-may-be-but-one-letter-less.\
+                    svc.a-cluster-domain-that-somebody-thought-a-good-idea-at-the-time.example";
+
+/// `openssl s_server` and `openssl s_client` with options of both; the client says a name unless they say otherwise.
 fn openssl(
     case: &str,
     server: &'static [&'static str],
     client: &'static [&'static str],
-    expected: &str,
+    expected: impl Into<String>,
 ) -> Row {
-    let of = |name: &str, options: &[&str]| format!("{name} {}", options.join(" "));
-    row(case, of("s_client", client).trim(), of("s_server", server).trim())
+    // Names stand in the reading; a list of ciphers is too long to be told.
+    let of = |name: &str, options: &[&str]| {
+        let told =
+            options.split(|word| matches!(*word, "-cipher" | "-servername")).next().unwrap_or_default();
+        format!("{name} {}", told.join(" ")).trim().to_owned()
+    };
+    row(case, &of("s_client", client), &of("s_server", server))
         .dialect("tls")
         .does(move |at| {
             let _server = at.s_server(server)?;
-            at.s_client(client).map(drop)
+            at.s_client(&named(client)).map(drop)
         })
         .reads(expected)
 }
 
-/// With a certificate of the client's, and none of it on the command line of the table.
+fn named<'a>(options: &[&'a str]) -> Vec<&'a str> {
+    let name: &[&str] =
+        if options.iter().any(|word| word.contains("servername")) { &[] } else { &["-servername", NAME] };
+    [options, name].concat()
+}
+
+/// As [`openssl`], with the client's certificate.
 fn certified(
     case: &str,
     server: &'static [&'static str],
     client: &'static [&'static str],
-    expected: &str,
+    expected: impl Into<String>,
 ) -> Row {
     let mut row = openssl(case, server, client, expected);
     row.client += " -cert";
@@ -60,186 +78,186 @@ fn certified(
         let _server = at.s_server(server)?;
         let own = at.own_arguments();
         let own: Vec<&str> = own.iter().map(String::as_str).collect();
-        at.s_client(&[client, &own].concat()).map(drop)
+        at.s_client(&[named(client), own].concat()).map(drop)
     })
 }
 
 /// Two handshakes of which the second resumes the first one's session.
-fn resumed(case: &str, version: &'static str, expected: &str) -> Row {
-    row(case, &format!("s_client {version}"), "s_server").connections(2).dialect("tls").reads(expected).does(
-        move |at| {
+fn resumed(version: &'static str, expected: String) -> Row {
+    row("a resumed session", &format!("s_client {version}"), "s_server")
+        .connections(2)
+        .dialect("tls")
+        .does(move |at| {
             let _server = at.s_server(&[])?;
             let session = at.write("session", "")?;
-            let session = path(&session)?;
-            let to = at.to();
+            let (session, to) = (path(&session)?, at.to());
+            let client = format!("openssl s_client -servername {NAME} {version} -connect {to}");
             // Tickets come after the handshake.
-            let first = format!(
-                "sleep 0.5 | openssl s_client -servername {NAME} {version} -sess_out {session} -connect {to}"
-            );
-            at.run(&["sh", "-c", &first])?;
-            let again =
-                ["openssl", "s_client", "-servername", NAME, version, "-sess_in", session, "-connect", &to];
-            let said = at.run(&again)?;
-            anyhow::ensure!(said.contains("Reused"), "not resumed: {said}");
+            at.run(&["sh", "-c", &format!("sleep 0.5 | {client} -sess_out {session}")])?;
+            let said = at.run(&["sh", "-c", &format!("{client} -sess_in {session} </dev/null")])?;
+            ensure!(said.contains("Reused"), "not resumed: {said}");
             Ok(())
-        },
-    )
+        })
+        .reads(expected)
 }
 
-fn https(at: &At<'_>, more: &[&str]) -> anyhow::Result<()> {
-    let (resolve, url) = (
-        format!("{NAME}:{}:{}", at.port, at.to().trim_end_matches(&format!(":{}", at.port))),
-        format!("https://{NAME}:{}/", at.port),
-    );
-    at.curl(&[&[["--resolve", &resolve, "-u", "user:open sesame"].as_slice(), more, &[&url]].concat()])
+/// The shared nginx, by name, with a credential that nobody is to see.
+fn https(case: &str, more: &'static [&'static str], expected: impl Into<String>) -> Row {
+    http(case, "curl")
+        .listens("ssl http2")
+        .dialect("tls")
+        .does(move |at| {
+            let resolve = format!("{NAME}:{}:{}", at.port, at.ip());
+            let url = format!("https://{NAME}:{}/", at.port);
+            let common = ["--resolve", &resolve, "-u", "user:open sesame"];
+            at.curl(&[&[&common, more, &[&url]].concat()])
+        })
+        .reads(expected)
+        .finds(&[])
+}
+
+fn said(version: &str) -> String {
+    format!("tls {version}, sni {NAME}")
 }
 
 pub fn rows() -> Vec<Row> {
+    [versions(), certificates(), failures(), programs(), meshes()].into_iter().flatten().collect()
+}
+
+fn versions() -> Vec<Row> {
     let old: &[&str] = &["-cipher", "DEFAULT@SECLEVEL=0"];
-    let sni = format!("sni {NAME}");
-    let mut rows = vec![
-        openssl(
-            "TLS 1.0",
-            old,
-            &["-tls1", "-cipher", "DEFAULT@SECLEVEL=0", "-servername", NAME],
-            &format!("tls tls 1.0, {sni}"),
-        ),
-        openssl(
-            "TLS 1.1",
-            old,
-            &["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0", "-servername", NAME],
-            &format!("tls tls 1.1, {sni}"),
-        ),
-        openssl(
-            "TLS 1.2",
-            &["-alpn", "http/1.1"],
-            &["-tls1_2", "-alpn", "h2,http/1.1", "-servername", NAME],
-            &format!("tls tls 1.2, {sni}, alpn h2 http/1.1"),
-        ),
-        openssl(
-            "TLS 1.3",
-            &["-alpn", "http/1.1"],
-            &["-alpn", "h2,http/1.1", "-servername", NAME],
-            &format!("tls tls 1.3, {sni}, alpn h2 http/1.1"),
-        ),
+    let both = |version: &str| format!("{}, alpn h2 http/1.1", said(version));
+    vec![
+        openssl("TLS 1.0", old, &["-tls1", "-cipher", "DEFAULT@SECLEVEL=0"], said("tls 1.0")),
+        openssl("TLS 1.1", old, &["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"], said("tls 1.1")),
+        openssl("TLS 1.2", &["-alpn", "http/1.1"], &["-tls1_2", "-alpn", "h2,http/1.1"], both("tls 1.2")),
+        openssl("TLS 1.3", &["-alpn", "http/1.1"], &["-alpn", "h2,http/1.1"], both("tls 1.3")),
         openssl("no name", &[], &["-noservername"], "tls tls 1.3"),
+        openssl("HelloRetryRequest", &["-groups", "P-384"], &["-groups", "X25519:P-384"], said("tls 1.3")),
+        resumed("-tls1_2", said("tls 1.2")),
+        resumed("-tls1_3", said("tls 1.3")),
         openssl(
-            "HelloRetryRequest",
-            &["-groups", "P-384"],
-            &["-groups", "X25519:P-384", "-servername", NAME],
-            &format!("tls tls 1.3, {sni}"),
+            "a hello cut into records",
+            &[],
+            &["-max_send_frag", "512", "-servername", LONG, "-cipher", "ALL@SECLEVEL=0"],
+            format!("tls tls 1.3, sni {LONG}"),
         ),
-        resumed("a resumed session", "-tls1_2", &format!("tls tls 1.2, {sni}")),
-        resumed("a resumed session", "-tls1_3", &format!("tls tls 1.3, {sni}")),
+    ]
+}
+
+fn certificates() -> Vec<Row> {
+    vec![
         certified(
             "a client certificate",
             &["-verify", "1"],
-            &["-tls1_2", "-servername", NAME],
-            &format!("tls mtls proven 1.2, {sni}, of {SPIFFE} client.shop.svc"),
+            &["-tls1_2"],
+            format!("tls mtls proven 1.2, sni {NAME}, of {SPIFFE} client.shop.svc"),
         ),
         certified(
             "a client certificate that nobody can see",
             &["-verify", "1"],
-            &["-tls1_3", "-servername", NAME],
-            &format!("tls tls 1.3, {sni}"),
+            &["-tls1_3"],
+            said("tls 1.3"),
         ),
         openssl(
             "a certificate that is asked for and declined",
             &["-verify", "1"],
-            &["-tls1_2", "-servername", NAME],
-            &format!("tls tls 1.2, {sni}"),
+            &["-tls1_2"],
+            said("tls 1.2"),
         ),
-        openssl(
-            "a version that the server refuses",
-            &["-tls1_3"],
-            &["-tls1_2", "-servername", NAME],
-            &format!("tls unknown handshake-failed, {sni}"),
-        ),
+    ]
+}
+
+fn failures() -> Vec<Row> {
+    let failed = said("unknown handshake-failed");
+    let distrust = "a server that the client distrusts";
+    vec![
+        openssl("a version that the server refuses", &["-tls1_3"], &["-tls1_2"], failed.clone()),
         openssl(
             "a certificate that is demanded and declined",
             &["-Verify", "1", "-tls1_2"],
-            &["-servername", NAME],
-            &format!("tls unknown handshake-failed, {sni}"),
-        ),
-        openssl(
-            "a server that the client distrusts",
             &[],
-            &["-verify_return_error", "-tls1_2", "-servername", NAME],
-            &format!("tls unknown handshake-failed, {sni}"),
+            failed.clone(),
         ),
-        openssl(
-            "a server that the client distrusts",
-            &[],
-            &["-verify_return_error", "-servername", NAME],
-            &format!("tls unknown handshake-failed, {sni}"),
-        ),
-    ];
-    rows.extend([
+        openssl(distrust, &[], &["-verify_return_error", "-tls1_2"], failed.clone()),
+        openssl(distrust, &[], &["-verify_return_error"], failed),
         http("a hello to a server that speaks no TLS", "curl -k")
             .dialect("tls")
             .does(|at| at.talk(&["curl", "-sk", &at.url("/").replace("http:", "https:")]))
-            .reads("tls unknown malformed-tls, alpn h2 http/1.1"),
-        http("TLS 1.2 and HTTP/1.1", "curl")
-            .listens("ssl http2")
-            .dialect("tls")
-            .does(|at| https(at, &["--http1.1", "--tls-max", "1.2"]))
-            .reads(format!("tls tls 1.2, {sni}, alpn http/1.1"))
+            .reads("tls unknown malformed-tls, alpn h2 http/1.1")
             .finds(&[]),
-        http("TLS 1.3 and HTTP/2", "curl")
-            .listens("ssl http2")
-            .dialect("tls")
-            .does(|at| https(at, &["--http2"]))
-            .reads(format!("tls tls 1.3, {sni}, alpn h2 http/1.1"))
-            .finds(&[]),
-        row("TLS 1.3 by GnuTLS", "gnutls-cli", "s_server").dialect("tls").reads(format!("tls tls 1.3, {sni}")).does(|at| {
-            let _server = at.s_server(&[])?;
-            let port = at.port.to_string();
-            at.talk(&["gnutls-cli", "--insecure", "--sni-hostname", NAME, "--port", &port, &at.ip().to_string()])
-        }),
-        row("post-quantum key shares", "rustls", "s_server").dialect("tls").reads(format!("tls tls 1.3, {sni}")).does(|at| {
-            let _server = at.s_server(&[])?;
-            let said = at.run(&[env!("CARGO_BIN_EXE_quantum-client"), &at.to(), NAME])?;
-            anyhow::ensure!(said.contains("X25519MLKEM768"), "it offered {said}");
-            Ok(())
-        }),
-        openssl("a hello cut into records", &[], &["-max_send_frag", "512", "-cipher", "ALL@SECLEVEL=0", "-servername", NAME], &format!("tls tls 1.3, {sni}")),
-        row("a hello in segments of one byte", "python ssl", "s_server").dialect("tls").reads(format!("tls tls 1.3, {sni}")).does(|at| {
-            let _server = at.s_server(&[])?;
-            at.python(DRIP, &[NAME]).map(drop)
-        }),
-        row("an Istio sidecar's hello", "s_client -alpn istio", "s_server")
-            .dialect("tls")
-            .does(|at| {
-                let _server = at.s_server(&["-alpn", "istio"])?;
-                let name = "outbound_.8080_._.payments.shop.svc.cluster.local";
-                at.s_client(&["-alpn", "istio-peer-exchange,istio", "-servername", name]).map(drop)
-            })
-            .reads("tls mtls inferred 1.3, mesh istio, sni outbound_.8080_._.payments.shop.svc.cluster.local, alpn istio-peer-exchange istio")
-            .otherwise("Encryption", "knows no meshes")
-            .otherwise("Evidence", "knows no meshes"),
-        row("a Linkerd proxy's hello", "s_client -servername", "s_server")
-            .dialect("tls")
-            .does(|at| {
-                let _server = at.s_server(&[])?;
-                let name = "payments.shop.serviceaccount.identity.linkerd.cluster.local";
-                at.s_client(&["-servername", name]).map(drop)
-            })
-            .reads("tls mtls inferred 1.3, mesh linkerd, sni payments.shop.serviceaccount.identity.linkerd.cluster.local")
-            .otherwise("Encryption", "knows no meshes")
-            .otherwise("Evidence", "knows no meshes"),
-        row("stunnel to stunnel", "stunnel", "stunnel").dialect("tls").does(tunnels).reads(format!(
-            "tls mtls proven 1.2, of {SPIFFE} client.shop.svc"
-        )),
-    ]);
-    rows
+    ]
 }
 
-fn tunnels(at: &At<'_>) -> anyhow::Result<()> {
+fn programs() -> Vec<Row> {
+    let of_server = |case: &str, client: &str| row(case, client, "s_server").dialect("tls");
+    vec![
+        https(
+            "TLS 1.2 and HTTP/1.1",
+            &["--http1.1", "--tls-max", "1.2"],
+            format!("{}, alpn http/1.1", said("tls 1.2")),
+        ),
+        https("TLS 1.3 and HTTP/2", &["--http2"], format!("{}, alpn h2 http/1.1", said("tls 1.3"))),
+        of_server("TLS 1.3 by GnuTLS", "gnutls-cli")
+            .does(|at| {
+                let _server = at.s_server(&[])?;
+                let (host, port) = (at.ip().to_string(), at.port.to_string());
+                let line = ["gnutls-cli", "--insecure", "--sni-hostname", NAME, "--port", &port, &host];
+                at.talk(&line)
+            })
+            .reads(said("tls 1.3")),
+        // With the name that is 1,454 bytes, more than a segment holds.
+        of_server("post-quantum key shares", "rustls")
+            .does(|at| {
+                let _server = at.s_server(&[])?;
+                let said = at.run(&[env!("CARGO_BIN_EXE_quantum-client"), &at.to(), NAME])?;
+                ensure!(said.starts_with("[X25519MLKEM768"), "it offered {said}");
+                Ok(())
+            })
+            .reads(said("tls 1.3")),
+        of_server("a hello in segments of one byte", "python ssl")
+            .does(|at| {
+                let _server = at.s_server(&[])?;
+                at.python(DRIP, &[NAME]).map(drop)
+            })
+            .reads(said("tls 1.3")),
+        row("stunnel to stunnel", "stunnel", "stunnel")
+            .dialect("tls")
+            .does(tunnels)
+            .reads(format!("tls mtls proven 1.2, of {SPIFFE} client.shop.svc"))
+            .finds(&[]),
+    ]
+}
+
+fn meshes() -> Vec<Row> {
+    const ISTIO: &str = "outbound_.8080_._.payments.shop.svc.cluster.local";
+    const LINKERD: &str = "payments.shop.serviceaccount.identity.linkerd.cluster.local";
+    let mesh = |row: Row| {
+        row.finds(&[]).otherwise("Encryption", "knows no meshes").otherwise("Evidence", "knows no meshes")
+    };
+    let alpn = "istio-peer-exchange istio";
+    vec![
+        mesh(openssl(
+            "an Istio sidecar's hello",
+            &["-alpn", "istio"],
+            &["-alpn", "istio-peer-exchange,istio", "-servername", ISTIO],
+            format!("tls mtls inferred 1.3, mesh istio, sni {ISTIO}, alpn {alpn}"),
+        )),
+        mesh(openssl(
+            "a Linkerd proxy's hello",
+            &[],
+            &["-servername", LINKERD],
+            format!("tls mtls inferred 1.3, mesh linkerd, sni {LINKERD}"),
+        )),
+    ]
+}
+
+fn tunnels(at: &At<'_>) -> Result<()> {
     let config = |name: &str, [certificate, key]: [&str; 2], rest: String| {
         let common = "foreground = yes\npid =\nsyslog = no\n[http]\nsslVersion = TLSv1.2";
         at.write(name, format!("{common}\ncert = {certificate}\nkey = {key}\n{rest}\n"))
     };
-    let files = |certificate: &observer_integration::servers::Certificate| {
+    let files = |certificate: &Certificate| {
         [&certificate.certificate, &certificate.key].map(|file| file.display().to_string())
     };
     let (theirs, own) = (files(&at.certificate), files(&at.own));

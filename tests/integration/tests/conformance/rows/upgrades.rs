@@ -8,7 +8,7 @@ use crate::row::{Row, row};
 use crate::scene::{At, path};
 
 /// Speaks the clear part of a protocol, and upgrades where it may.
-const SERVER: &str = include_str!("../../upgrades/server.py");
+const SERVER: &str = include_str!("../upgrades.py");
 
 fn dialect(at: &At<'_>, dialect: &str, port: u16, offer: &str) -> Result<Process> {
     let (certificate, key) = (path(&at.certificate.certificate)?, path(&at.certificate.key)?);
@@ -25,14 +25,20 @@ fn starttls(name: &'static str, decode: &'static str) -> Row {
             at.s_client(&["-starttls", name, "-noservername"]).map(drop)
         })
         .reads(format!("{name} tls 1.3"))
+        .finds(&[])
 }
 
 fn psql(mode: &'static str, offer: &'static str, expected: &str) -> Row {
     let server = if offer == "tls" { "python, with TLS" } else { "python, without TLS" };
-    row(format!("sslmode={mode}"), "psql", server).dialect("pgsql").reads(expected).does(move |at| {
-        let _server = dialect(at, "postgres", at.port, offer)?;
-        at.talk(&["psql", "-w", &target(at, mode), "-c", "select 1"])
-    })
+    let findings: &[&str] = if expected.contains("plaintext") { &["unencrypted"] } else { &[] };
+    row(format!("sslmode={mode}"), "psql", server)
+        .dialect("pgsql")
+        .does(move |at| {
+            let _server = dialect(at, "postgres", at.port, offer)?;
+            at.talk(&["psql", "-w", &target(at, mode), "-c", "select 1"])
+        })
+        .reads(expected)
+        .finds(findings)
 }
 
 fn target(at: &At<'_>, mode: &str) -> String {
@@ -80,38 +86,49 @@ pub fn rows() -> Vec<Row> {
         psql("prefer", "clear", "postgres plaintext"),
         psql("require", "clear", "postgres unknown upgrade-refused")
             .otherwise("Encryption", "sees no secrets in a question and a no"),
-        row("protocol = pgsql", "psql", "stunnel").dialect("pgsql").reads("postgres tls 1.3").does(|at| {
-            let backend = at.port + 1000;
-            let _servers = (dialect(at, "postgres", backend, "clear")?, stunnel(at, "pgsql", backend)?);
-            at.talk(&["psql", "-w", &target(at, "require"), "-c", "select 1"])
-        }),
-        row("protocol = smtp", "curl --ssl-reqd", "stunnel").dialect("smtp").reads("smtp tls 1.3").does(
-            |at| {
+        row("protocol = pgsql", "psql", "stunnel")
+            .dialect("pgsql")
+            .reads("postgres tls 1.3")
+            .finds(&[])
+            .does(|at| {
+                let backend = at.port + 1000;
+                let _servers = (dialect(at, "postgres", backend, "clear")?, stunnel(at, "pgsql", backend)?);
+                at.talk(&["psql", "-w", &target(at, "require"), "-c", "select 1"])
+            }),
+        row("protocol = smtp", "curl --ssl-reqd", "stunnel")
+            .dialect("smtp")
+            .reads("smtp tls 1.3")
+            .finds(&[])
+            .does(|at| {
                 let backend = at.port + 1000;
                 let _servers = (dialect(at, "smtp", backend, "clear")?, stunnel(at, "smtp", backend)?);
                 mail(at, &["--ssl-reqd", "-k"])
-            },
-        ),
+            }),
         row("mail that could be encrypted and is not", "curl", "python")
             .dialect("smtp")
             .reads("smtp plaintext")
+            .finds(&["unencrypted"])
             .does(|at| {
                 let _server = dialect(at, "smtp", at.port, "tls")?;
                 mail(at, &[])
             }),
-        row("mail without an offer", "curl --ssl", "python").dialect("smtp").reads("smtp plaintext").does(
-            |at| {
+        row("mail without an offer", "curl --ssl", "python")
+            .dialect("smtp")
+            .reads("smtp plaintext")
+            .finds(&["unencrypted"])
+            .does(|at| {
                 let _server = dialect(at, "smtp", at.port, "clear")?;
                 mail(at, &["--ssl"])
-            },
-        ),
+            }),
         row("mysql in clear", "mariadb", "python")
             .dialect("mysql")
             .does(|at| mysql(at, "clear", &[]))
-            .reads("mysql plaintext"),
+            .reads("mysql plaintext")
+            .finds(&["unencrypted"]),
         row("mysql to TLS", "mariadb --ssl", "python")
             .dialect("mysql")
             .does(|at| mysql(at, "tls", &["--ssl"]))
-            .reads("mysql tls 1.3"),
+            .reads("mysql tls 1.3")
+            .finds(&[]),
     ]
 }
