@@ -56,7 +56,17 @@ pub fn run_stages(stages: &mut Stages, arguments: &Arguments) -> Result<()> {
         stages.run("release build", || {
             process::run(process::cargo().args(["build", "--release", "--package", "observer"]))
         })?;
-        stages.run("integration tests", || process::run(&mut integration(arguments)?))?;
+        stages.run("integration tests", || {
+            let table = workspace::conformance_table()?;
+            // What an earlier run left would be taken for this one's.
+            let _ = std::fs::remove_file(&table);
+            let result = process::run(integration(arguments)?.env("OBSERVER_CONFORMANCE_TABLE", &table));
+            // Told whether all is well or not; not there if other tests were asked for.
+            if let Ok(text) = std::fs::read_to_string(&table) {
+                print!("\n{text}");
+            }
+            result
+        })?;
     }
     Ok(())
 }

@@ -22,8 +22,20 @@ pub fn tools() -> PathBuf {
 /// # Errors
 /// If this program does not know where it lies itself.
 pub fn release_observer() -> Result<PathBuf> {
+    Ok(target()?.join("release/observer"))
+}
+
+/// Where the integration suite writes its conformance table.
+///
+/// # Errors
+/// If this program does not know where it lies itself.
+pub fn conformance_table() -> Result<PathBuf> {
+    Ok(target()?.join("conformance.txt"))
+}
+
+fn target() -> Result<PathBuf> {
     // xtask lies in <target>/debug, wherever CARGO_TARGET_DIR or a user's configuration put <target>.
     let own = std::env::current_exe().context("cannot find the target directory")?;
     let target = own.parent().and_then(|debug| debug.parent()).context("cannot find the target directory")?;
-    Ok(target.join("release/observer"))
+    Ok(target.to_owned())
 }
