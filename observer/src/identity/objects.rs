@@ -17,6 +17,22 @@ pub enum Object {
     ServiceAccount(NamedObject),
 }
 
+/// What there are lists and watches of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObjectKind {
+    Pod,
+    Service,
+    EndpointSlice,
+    Node,
+    Namespace,
+    ServiceAccount,
+}
+
+impl ObjectKind {
+    pub const ALL: [Self; 6] =
+        [Self::Pod, Self::Service, Self::EndpointSlice, Self::Node, Self::Namespace, Self::ServiceAccount];
+}
+
 /// A field that does not hold what the API says it holds; its text names the field's path.
 pub type FieldError = serde_path_to_error::Error<serde_json::Error>;
 
@@ -39,6 +55,29 @@ impl Object {
             _ => return Ok(None),
         };
         Ok(Some(object))
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> ObjectKind {
+        match self {
+            Self::Pod(_) => ObjectKind::Pod,
+            Self::Service(_) => ObjectKind::Service,
+            Self::EndpointSlice(_) => ObjectKind::EndpointSlice,
+            Self::Node(_) => ObjectKind::Node,
+            Self::Namespace(_) => ObjectKind::Namespace,
+            Self::ServiceAccount(_) => ObjectKind::ServiceAccount,
+        }
+    }
+
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        match self {
+            Self::Pod(pod) => &pod.metadata,
+            Self::Service(service) => &service.metadata,
+            Self::EndpointSlice(slice) => &slice.metadata,
+            Self::Node(node) => &node.metadata,
+            Self::Namespace(named) | Self::ServiceAccount(named) => &named.metadata,
+        }
     }
 }
 
