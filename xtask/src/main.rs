@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's own commands. Each one calls `setup` for what it needs.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ci;
 mod demo;
 mod process;
@@ -32,6 +33,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Run all tests: unit tests, then the integration suite as root on a release build
     Test(test::Arguments),
+    /// Measure, on a release build; prints tables
+    Bench(bench::Arguments),
     /// Check the rules that the compiler does not know: module dependencies, names, links
     Tidy,
     /// Everything that has to be green: setup, format, lints, licences, tidy, tests, demo
@@ -44,6 +47,7 @@ impl Command {
             Self::Setup(arguments) => setup::run(&arguments),
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
+            Self::Bench(arguments) => bench::run(&arguments),
             Self::Tidy => tidy::run(&names()),
             Self::Ci => ci::run(&names()),
         }

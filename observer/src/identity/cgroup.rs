@@ -32,6 +32,10 @@ fn uid_of(name: &str, parents: &str) -> Option<Uid> {
         // `podman-...` and the like exist elsewhere.
         return parents.rsplit('/').take(2).any(|level| level == "kubepods").then(|| Uid::read(uid))?;
     }
+    // A container's.
+    if name.ends_with(".scope") {
+        return None;
+    }
     let slice = match name.strip_suffix(".slice") {
         Some(slice) => slice,
         // containerd with the cgroupfs driver under a systemd kubelet:

@@ -407,7 +407,8 @@ impl Accounts for Pods {
 
     fn of_selected(&self, namespace: &str, selector: &[Label]) -> Option<Key> {
         let selected = self.living().filter(|pod| {
-            *pod.namespace == *namespace && selector.iter().all(|label| pod.labels().any(|own| own == label))
+            *pod.namespace == *namespace
+                && selector.iter().all(|(key, value)| pod.label(key) == Some(&**value))
         });
         all_equal(selected.map(|pod| (pod.namespace.clone(), pod.service_account.clone())))
     }

@@ -45,6 +45,8 @@ pub struct Template {
     pub service_account: Arc<str>,
     pub workload: Option<Workload>,
     pub labels: Box<[Label]>,
+    /// The label whose value is the pod's name, if the workload's controller sets one.
+    pub name_label: Option<Arc<str>>,
     pub host_network: bool,
     pub ports: Box<[Port]>,
     /// Ports that the kubelet's probes call.
@@ -60,13 +62,16 @@ impl Deref for Pod {
 }
 
 impl Pod {
-    pub fn labels(&self) -> impl Iterator<Item = &Label> {
-        self.template.labels.iter().chain(self.own_labels.iter().flat_map(|own| &own.0))
+    /// Keys and values, in no order.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.own_labels.iter().flat_map(|own| &own.0);
+        let labels = self.template.labels.iter().chain(own).map(|(key, value)| (&**key, &**value));
+        labels.chain(self.template.name_label.iter().map(|key| (&**key, &*self.name)))
     }
 
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.labels().find(|(known, _)| **known == *key).map(|(_, value)| &**value)
+        self.labels().find(|(known, _)| *known == key).map(|(_, value)| value)
     }
 }
 

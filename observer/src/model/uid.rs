@@ -50,14 +50,41 @@ impl From<&str> for Uid {
 }
 
 fn hexadecimal(text: &str) -> Option<u128> {
-    let mut digits = text.bytes().filter(|byte| !matches!(byte, b'-' | b'_')).map(|byte| match byte {
-        b'0'..=b'9' => Some(u64::from(byte - b'0')),
-        b'a'..=b'f' => Some(u64::from(byte - b'a') + 10),
-        _ => None,
-    });
-    let mut half = || (0..16).try_fold(0u64, |half, _| Some(half << 4 | digits.next()??));
-    let (high, low) = (half()?, half()?);
-    digits.next().is_none().then_some(u128::from(high) << 64 | u128::from(low))
+    match <&[u8; 36]>::try_from(text.as_bytes()) {
+        Ok(uuid) => uuid_digits(uuid).and_then(|digits| number(&digits)),
+        Err(_) => number(text.as_bytes().try_into().ok()?),
+    }
+}
+
+/// RFC 9562 section 4: 8-4-4-4-12.
+fn uuid_digits(text: &[u8; 36]) -> Option<[u8; 32]> {
+    if [8, 13, 18, 23].iter().any(|place| !matches!(text[*place], b'-' | b'_')) {
+        return None;
+    }
+    let mut digits = [0; 32];
+    for (from, to, len) in [(0, 0, 8), (9, 8, 4), (14, 12, 4), (19, 16, 4), (24, 20, 12)] {
+        digits[to..to + len].copy_from_slice(&text[from..from + len]);
+    }
+    Some(digits)
+}
+
+fn number(digits: &[u8; 32]) -> Option<u128> {
+    let mut bad = false;
+    let mut half = |digits: &[u8]| {
+        digits.iter().fold(0u64, |half, byte| {
+            let digit = match byte {
+                b'0'..=b'9' => byte - b'0',
+                b'a'..=b'f' => byte - b'a' + 10,
+                _ => {
+                    bad = true;
+                    0
+                }
+            };
+            half << 4 | u64::from(digit)
+        })
+    };
+    let (high, low) = (half(&digits[..16]), half(&digits[16..]));
+    (!bad).then_some(u128::from(high) << 64 | u128::from(low))
 }
 
 fn hashed(text: &str) -> u128 {

@@ -1,17 +1,14 @@
 //! A large cluster's objects, one after another, as they would come from its API server.
 
+#![allow(dead_code, reason = "the test and the benchmark need different parts")]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use observer::identity::{Index, Object, PodObject, Settings};
 use observer::model::Timestamp;
 use serde_json::{Value, json};
 
-pub const PODS: u32 = 150_000;
-pub const SERVICES: u32 = 10_000;
-const NODES: u32 = 5_000;
-const NAMESPACES: u32 = 2_000;
-const SERVICE_ACCOUNTS: u32 = 20_000;
-/// A workload has so many pods; each of the first [`SERVICES`] workloads has a Service.
+/// A workload has so many pods; two of three workloads have a Service.
 const PODS_PER_WORKLOAD: u32 = 10;
 /// Of ten workloads so many have a label whose value is each pod's own.
 const STATEFUL_TENTHS: u32 = 2;
@@ -24,10 +21,32 @@ pub const LATER: Timestamp = Timestamp(1_793_613_700_000_000_000);
 
 #[derive(Clone, Copy)]
 pub struct Cluster {
+    pub pods: u32,
     pub dual_stack: bool,
 }
 
 impl Cluster {
+    /// As large as Kubernetes is tested to (5,000 nodes, 150,000 pods, 10,000 Services).
+    pub const fn largest(dual_stack: bool) -> Self {
+        Self { pods: 150_000, dual_stack }
+    }
+
+    pub const fn services(self) -> u32 {
+        self.pods / 15
+    }
+
+    const fn nodes(self) -> u32 {
+        self.pods / 30
+    }
+
+    const fn namespaces(self) -> u32 {
+        self.pods / 75
+    }
+
+    const fn accounts(self) -> u32 {
+        self.pods / 15 * 2
+    }
+
     pub fn index() -> Index {
         Index::new(Settings {
             cluster_cidrs: vec!["10.96.0.0/12".parse().unwrap()],
@@ -38,16 +57,16 @@ impl Cluster {
 
     /// Gives every object to `take`.
     pub fn each(self, mut take: impl FnMut(&Object)) {
-        for number in 0..NAMESPACES {
-            take(&named("Namespace", &namespace(number), ""));
+        for number in 0..self.namespaces() {
+            take(&named("Namespace", &self.namespace(number), ""));
         }
-        for number in 0..SERVICE_ACCOUNTS {
-            take(&named("ServiceAccount", &account(number), &namespace(number)));
+        for number in 0..self.accounts() {
+            take(&named("ServiceAccount", &self.account(number), &self.namespace(number)));
         }
-        for number in 0..NODES {
+        for number in 0..self.nodes() {
             take(&node(number));
         }
-        for workload in 0..PODS / PODS_PER_WORKLOAD {
+        for workload in 0..self.pods / PODS_PER_WORKLOAD {
             let mut pod = self.template(workload);
             for number in 0..PODS_PER_WORKLOAD {
                 self.individual(&mut pod, workload, number);
@@ -57,8 +76,8 @@ impl Cluster {
                 pod = back;
             }
         }
-        for number in 0..SERVICES {
-            take(&service(number));
+        for number in 0..self.services() {
+            take(&self.service(number));
             take(&self.slice(number));
         }
     }
@@ -72,7 +91,7 @@ impl Cluster {
         let mut labels = json!({
             "app.kubernetes.io/name": name, "app.kubernetes.io/instance": format!("release-{workload}"),
             "app.kubernetes.io/component": "server", "app.kubernetes.io/managed-by": "Helm",
-            "app.kubernetes.io/part-of": format!("shop-{}", workload % NAMESPACES),
+            "app.kubernetes.io/part-of": format!("shop-{}", workload % self.namespaces()),
             "app.kubernetes.io/version": format!("1.{}.0", workload % 40), "helm.sh/chart": format!("chart-{}", workload % 300),
         });
         match is_stateful(workload) {
@@ -87,10 +106,10 @@ impl Cluster {
             status["podIPs"] = json!([{"ip": "10.0.0.0"}, {"ip": "fd00::"}]);
         }
         let pod = json!({
-            "metadata": {"name": "", "namespace": namespace(workload), "uid": "", "labels": labels,
+            "metadata": {"name": "", "namespace": self.namespace(workload), "uid": "", "labels": labels,
                 "creationTimestamp": NOW.to_string(),
                 "ownerReferences": [{"kind": kind, "name": owner, "controller": true}]},
-            "spec": {"serviceAccountName": account(workload), "nodeName": "", "containers": [
+            "spec": {"serviceAccountName": self.account(workload), "nodeName": "", "containers": [
                 {"ports": [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": 9090}],
                  "livenessProbe": {"httpGet": {"port": "http"}}, "readinessProbe": {"httpGet": {"port": "http"}}}]},
             "status": status,
@@ -115,12 +134,34 @@ impl Cluster {
         }
         pod.metadata.name = Some(name);
         pod.metadata.uid = Some(uid(pod_number));
-        pod.spec.node_name = Some(node_name(mix(pod_number) % NODES));
+        pod.spec.node_name = Some(node_name(mix(pod_number) % self.nodes()));
         pod.status.pod_ip = Some(pod_v4(pod_number).to_string());
         pod.status.pod_ips[0].ip = Some(pod_v4(pod_number).to_string());
         if self.dual_stack {
             pod.status.pod_ips[1].ip = Some(pod_v6(pod_number).to_string());
         }
+    }
+
+    fn service(self, number: u32) -> Object {
+        let name = workload_name(number);
+        let spec = json!({
+            "clusterIP": service_ip(number).to_string(), "clusterIPs": [service_ip(number).to_string()],
+            "ports": [{"name": "http", "port": 80, "targetPort": 8080}, {"name": "metrics", "port": 9090, "targetPort": 9090}],
+            "selector": {"app.kubernetes.io/name": name, "app.kubernetes.io/instance": format!("release-{number}")},
+        });
+        object(
+            "v1",
+            "Service",
+            json!({"metadata": {"name": name, "namespace": self.namespace(number)}, "spec": spec}),
+        )
+    }
+
+    fn namespace(self, number: u32) -> String {
+        format!("team-{}", number % self.namespaces())
+    }
+
+    fn account(self, number: u32) -> String {
+        format!("service-account-{}", number % self.accounts())
     }
 
     fn slice(self, number: u32) -> Object {
@@ -135,20 +176,10 @@ impl Cluster {
         object(
             "discovery.k8s.io/v1",
             "EndpointSlice",
-            json!({"metadata": {"name": format!("{name}-{:05x}", mix(number) & 0xf_ffff), "namespace": namespace(number),
+            json!({"metadata": {"name": format!("{name}-{:05x}", mix(number) & 0xf_ffff), "namespace": self.namespace(number),
                    "labels": {"kubernetes.io/service-name": name}}, "endpoints": endpoints}),
         )
     }
-}
-
-fn service(number: u32) -> Object {
-    let name = workload_name(number);
-    let spec = json!({
-        "clusterIP": service_ip(number).to_string(), "clusterIPs": [service_ip(number).to_string()],
-        "ports": [{"name": "http", "port": 80, "targetPort": 8080}, {"name": "metrics", "port": 9090, "targetPort": 9090}],
-        "selector": {"app.kubernetes.io/name": name, "app.kubernetes.io/instance": format!("release-{number}")},
-    });
-    object("v1", "Service", json!({"metadata": {"name": name, "namespace": namespace(number)}, "spec": spec}))
 }
 
 fn node(number: u32) -> Object {
@@ -165,14 +196,6 @@ fn named(kind: &str, name: &str, namespace: &str) -> Object {
 
 fn object(api_version: &str, kind: &str, value: Value) -> Object {
     Object::from_value(api_version, kind, value).unwrap().unwrap()
-}
-
-fn namespace(number: u32) -> String {
-    format!("team-{}", number % NAMESPACES)
-}
-
-fn account(number: u32) -> String {
-    format!("service-account-{}", number % SERVICE_ACCOUNTS)
 }
 
 fn workload_name(number: u32) -> String {
