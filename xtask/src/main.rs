@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's own commands. Each one calls `setup` for what it needs.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ci;
 mod demo;
 mod fuzz;
@@ -35,6 +36,8 @@ enum Command {
     Test(test::Arguments),
     /// Run the fuzz targets for a while each, by hand: CI only replays their corpora
     Fuzz(fuzz::Arguments),
+    /// Measure, on a release build; prints tables
+    Bench(bench::Arguments),
     /// Check the rules that the compiler does not know: module dependencies, names, links
     Tidy,
     /// Everything that has to be green: setup, format, lints, licences, tidy, tests, demo
@@ -48,6 +51,7 @@ impl Command {
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
             Self::Fuzz(arguments) => fuzz::run(&arguments),
+            Self::Bench(arguments) => bench::run(&arguments),
             Self::Tidy => tidy::run(&names()),
             Self::Ci => ci::run(&names()),
         }

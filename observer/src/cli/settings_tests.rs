@@ -119,6 +119,7 @@ log_level: debug
 exemptions:
   - {kind: unauthenticated, server: shop/web, path_prefix: /healthz, until: 2030-01-01T00:00:00Z, reason: health checks}
 credential_headers: [X-API-Key]
+link_encryption: ipsec
 series_budget: 2000
 client_allowance: 4096
 ",
@@ -127,6 +128,7 @@ client_allowance: 4096
     assert_eq!(settings.inventory, Some("/i".into()));
     assert_eq!(settings.graphs, [PathBuf::from("/g1"), "/g2".into()]);
     assert_eq!(settings.issuers[1], IssuerKeys { issuer: "https://b".into(), jwks: "/b.json".into() });
+    assert_eq!(settings.link_encryption, Some(LinkEncryption::Ipsec));
     assert_eq!(settings.api_audiences, ["https://a"], "the first issuer");
     assert_eq!(settings.cluster_cidrs[0].to_string(), "10.244.0.0/16");
     assert_eq!(settings.node_name, "n9");

@@ -3,6 +3,7 @@
 mod clock;
 mod ends;
 mod kept;
+mod late;
 mod observe;
 mod pipeline;
 mod provenance;
@@ -13,6 +14,7 @@ mod world;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use std::{fs, thread};
 
 use anyhow::{Context as _, Result};
@@ -20,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{LogLevel, Output, RunSettings};
+use crate::cli::{LinkEncryption, LogLevel, Output, RunSettings};
 use crate::graph::{self, Graph};
 use crate::identity::{self, Index, Inventory};
 use crate::probe::{self, Canary, CgroupRoot, HookState, Probe};
@@ -81,6 +83,8 @@ pub fn run(settings: &RunSettings) -> Result<()> {
             credential_headers: settings.credential_headers.clone(),
         },
         both_ends: settings.both_ends,
+        // Nothing more comes from files.
+        identity_wait: if settings.inventory.is_some() { Duration::ZERO } else { late::IDENTITY_WAIT },
     };
     let pipeline = Pipeline::new(
         pipeline_settings,
@@ -167,6 +171,7 @@ fn index(settings: &RunSettings) -> Result<Index> {
     let mut index = Index::new(identity::Settings {
         cluster_cidrs: settings.cluster_cidrs.clone(),
         node_name: Arc::from(settings.node_name.as_str()),
+        ipsec: settings.link_encryption == Some(LinkEncryption::Ipsec),
     });
     let Some(path) = &settings.inventory else {
         anyhow::bail!(

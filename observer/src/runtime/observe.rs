@@ -73,6 +73,7 @@ impl Observation {
             }
             if stopping {
                 self.keep_house(clock);
+                self.pipeline.stop_waiting();
                 return;
             }
             wait = if drained == 0 { (wait * 2).min(IDLE_WAIT) } else { BUSY_WAIT };
