@@ -78,7 +78,7 @@ impl Packages {
             Purpose::Test | Purpose::All => true,
         };
         let modules: &[_] = match purpose {
-            Purpose::Build | Purpose::Demo => &[],
+            Purpose::Build | Purpose::Demo | Purpose::Fuzz => &[],
             Purpose::Test | Purpose::All => &MODULES,
         };
         Self { toolchain, tools: TOOLS.iter().filter(wanted).collect(), modules }
