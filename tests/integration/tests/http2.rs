@@ -106,7 +106,7 @@ fn a_hundred_streams_at_once_are_all_counted() -> Result<()> {
 fn large_bodies_both_ways_hide_no_request() -> Result<()> {
     let shop = Shop::open()?;
     let _server = shop.go_server()?;
-    let program = go_h2c()?.display().to_string();
+    let program = go("go-h2c")?.display().to_string();
     let megabytes_5 = (5 << 20).to_string();
     let mut seen = Vec::new();
     for _ in 0..4 {
