@@ -18,5 +18,5 @@ pub use cgroup_tree::{CgroupCounts, CgroupTree};
 pub use index::{Counts, Index, Settings};
 pub use inventory::{Inventory, InventoryError};
 pub use malformed::{Malformed, Problem};
-pub use objects::{FieldError, Object};
+pub use objects::{FieldError, Metadata, Object, ObjectKind};
 pub use services::ServiceMatch;

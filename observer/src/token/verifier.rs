@@ -37,6 +37,8 @@ pub struct Verifier {
     hash: KeyedHash,
     cache: Cache,
     opaque: Arc<TokenFacts>,
+    /// Trusted issuers of tokens whose keys are not known: at most each of them once.
+    wanted: Vec<Arc<str>>,
 }
 
 /// All that can be said of a token without knowing the time.
@@ -69,6 +71,7 @@ impl Verifier {
             hash: KeyedHash::new(),
             cache: Cache::new(),
             opaque: Arc::new(facts_of_kind(TokenKind::Opaque, None)),
+            wanted: Vec::new(),
         }
     }
 
@@ -76,6 +79,31 @@ impl Verifier {
     pub fn replace_issuers(&mut self, issuers: Vec<Issuer>) {
         self.issuers = issuers;
         self.cache.clear();
+    }
+
+    /// Takes new keys of the issuer `changed`, and what else is trusted now. Forgets the verdicts that this may change.
+    pub fn trust(&mut self, issuers: Vec<Issuer>, api_audiences: Vec<Arc<str>>, changed: &str) {
+        let first = |issuers: &[Issuer]| issuers.first().map(|issuer| issuer.url.clone());
+        // Whether a token is for the API server depends on these.
+        let others_too = first(&self.issuers) != first(&issuers) || self.api_audiences != api_audiences;
+        let is_first = first(&issuers).is_some_and(|first| &*first == changed);
+        (self.issuers, self.api_audiences) = (issuers, api_audiences);
+        if others_too {
+            return self.cache.clear();
+        }
+        self.cache.retain(|examined| {
+            let facts = &examined.facts;
+            // Legacy tokens are tried against the first issuer's keys, and JWT-SVIDs need not name their issuer.
+            !((examined.legacy && is_first)
+                || facts.issuer.as_deref() == Some(changed)
+                || trust_domain(facts.subject.as_deref()) == Some(changed)
+                || facts.issuer.is_none())
+        });
+    }
+
+    /// Issuers whose tokens named keys that are not known, since this was last asked.
+    pub fn take_wanted(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.wanted)
     }
 
     /// Examinations forgotten for want of room since the start.
@@ -141,7 +169,7 @@ impl Verifier {
         judgement
     }
 
-    fn examine(&self, compact: &Compact<'_>) -> Examined {
+    fn examine(&mut self, compact: &Compact<'_>) -> Examined {
         let header = compact.header();
         let key_id = header.as_ref().and_then(|header| header.kid.as_deref());
         let Some(claims) = Claims::parse(&compact.payload) else {
@@ -167,7 +195,7 @@ impl Verifier {
     }
 
     fn signature(
-        &self,
+        &mut self,
         compact: &Compact<'_>,
         header: Option<&Header<'_>>,
         claims: &Claims<'_>,
@@ -175,7 +203,9 @@ impl Verifier {
         let present = |reason| Signature::Settled(AuthenticationStatus::Present, reason);
         let invalid = |reason| Signature::Settled(AuthenticationStatus::Invalid, reason);
         let Some(header) = header else { return present("malformed-header") };
-        let Some(issuer) = &claims.iss else { return present("no-issuer") };
+        // A JWT-SVID names its issuer by its trust domain, and by `iss` if it likes (SPIFFE JWT-SVID section 3).
+        let domain = claims.trust_domain();
+        let Some(issuer) = claims.iss.as_ref().map(|iss| &*iss.0).or(domain) else { return present("no-issuer") };
         if self.issuers.is_empty() {
             return present("no-issuer-configured");
         }
@@ -187,10 +217,9 @@ impl Verifier {
             };
         }
         // The same issuer may be configured twice, once for each file of keys.
-        let trusted = || self.issuers.iter().filter(|trusted| *trusted.url == *issuer.0);
-        if trusted().next().is_none() {
-            return present("foreign-issuer");
-        }
+        let is_trusted = |trusted: &&Issuer| *trusted.url == *issuer || domain == Some(&*trusted.url);
+        let trusted = || self.issuers.iter().filter(is_trusted);
+        let Some(first) = trusted().next() else { return present("foreign-issuer") };
         match header.alg {
             Alg::None => return invalid("alg-none"),
             Alg::Hmac => return invalid("alg-hmac"),
@@ -199,7 +228,14 @@ impl Verifier {
         match check(trusted(), header, compact) {
             Some(Check::Good) => Signature::Good,
             Some(Check::Bad) => invalid("bad-signature"),
-            Some(Check::NoKey) | None => present("unverified"),
+            Some(Check::NoKey) => {
+                let url = first.url.clone();
+                if !self.wanted.contains(&url) {
+                    self.wanted.push(url);
+                }
+                present("unverified")
+            }
+            None => present("unverified"),
         }
     }
 
@@ -241,6 +277,15 @@ fn check<'a>(
     let kid = header.kid.as_deref();
     let Some(signature) = compact.signature() else { return Some(Check::Bad) };
     issuers.into_iter().map(|issuer| issuer.keys.check(alg, kid, compact.signing_input, &signature)).max()
+}
+
+/// The trust domain of a SPIFFE ID, as an issuer is named: `spiffe://example.org`.
+pub(super) fn trust_domain(subject: Option<&str>) -> Option<&str> {
+    const SCHEME: &str = "spiffe://";
+    let subject = subject?;
+    let domain = subject.strip_prefix(SCHEME)?;
+    let end = domain.find('/').unwrap_or(domain.len());
+    Some(&subject[..SCHEME.len() + end])
 }
 
 impl Examined {

@@ -2,8 +2,10 @@
 
 mod cargo_deny;
 mod ebpf;
+mod go;
 mod linker;
 mod packages;
+mod servers;
 
 use std::time::Instant;
 
@@ -81,6 +83,13 @@ fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
         Box::new(ebpf::Linked(toolchain.clone())),
         Box::new(linker::BpfLinker(toolchain)),
     ];
+    if matches!(purpose, Purpose::Test | Purpose::All) {
+        let servers = servers::Servers::read()?;
+        if let Some(go) = servers.compiler() {
+            steps.push(Box::new(go));
+        }
+        steps.push(Box::new(servers));
+    }
     if purpose == Purpose::All {
         steps.push(Box::new(cargo_deny::Components));
         steps.push(Box::new(cargo_deny::CargoDeny));
