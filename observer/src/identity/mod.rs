@@ -8,6 +8,7 @@ mod cgroup_tree;
 mod index;
 mod intern;
 mod inventory;
+mod lists;
 mod malformed;
 mod nodes;
 mod objects;

@@ -56,6 +56,29 @@ impl Object {
         };
         Ok(Some(object))
     }
+
+    #[must_use]
+    pub fn kind(&self) -> ObjectKind {
+        match self {
+            Self::Pod(_) => ObjectKind::Pod,
+            Self::Service(_) => ObjectKind::Service,
+            Self::EndpointSlice(_) => ObjectKind::EndpointSlice,
+            Self::Node(_) => ObjectKind::Node,
+            Self::Namespace(_) => ObjectKind::Namespace,
+            Self::ServiceAccount(_) => ObjectKind::ServiceAccount,
+        }
+    }
+
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        match self {
+            Self::Pod(pod) => &pod.metadata,
+            Self::Service(service) => &service.metadata,
+            Self::EndpointSlice(slice) => &slice.metadata,
+            Self::Node(node) => &node.metadata,
+            Self::Namespace(named) | Self::ServiceAccount(named) => &named.metadata,
+        }
+    }
 }
 
 impl Object {
