@@ -192,7 +192,7 @@ issuers:
   - {issuer: https://b, ca: /ca.pem}
   - {issuer: 'spiffe://example.org', jwks_url: 'https://bundle.example/keys'}
 ";
-    let settings = resolve(&[], file).unwrap();
+    let settings = load(&[], file).unwrap();
     let server = |url: Option<&str>, ca: Option<&str>| KeysAt::Server { url: url.map(Into::into), ca: ca.map(Into::into) };
     let keys: Vec<_> = settings.issuers.into_iter().map(|issuer| issuer.keys).collect();
     let bundle = server(Some("https://bundle.example/keys"), None);
@@ -208,7 +208,7 @@ fn an_issuer_that_makes_no_sense_is_a_usage_error_that_says_why() {
         ("{issuer: https://a, jwks: /a, ca: /ca}", "remove ca"),
         ("{issuer: https://a, kid: 1}", "unknown key"),
     ] {
-        let error = resolve(&[], &format!("issuers: [{entry}]\n")).unwrap_err().to_string();
+        let error = load(&[], &format!("issuers: [{entry}]\n")).unwrap_err().to_string();
         assert!(error.contains(why), "{entry}: {error}");
     }
 }

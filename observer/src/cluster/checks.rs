@@ -40,7 +40,7 @@ pub async fn check() -> Vec<Finding> {
         }
     };
     findings.push(match KeySource::ApiServer(access).load().await {
-        Ok(keys) => fine("token-keys", format!("issuer {}", keys.issuer)),
+        Ok(loaded) => fine("token-keys", format!("issuer {}", loaded.keys.issuer)),
         Err(why) => lacking(
             "token-keys",
             why,

@@ -11,9 +11,9 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::backoff::Backoff;
-use super::wire::{self, Head, Line, List};
+use super::wire::{self, Head, HeadMetadata, Line, List};
 use super::{Resource, WatchState, Watches};
-use crate::identity::{Object, ObjectKind};
+use crate::identity::{Metadata, Object};
 use crate::model::Timestamp;
 
 /// An API server that has not begun to answer by then is as good as gone.
@@ -48,8 +48,8 @@ pub enum Change {
     Delete(Object),
     /// All that exist have followed: whatever was not among them is gone.
     End,
-    /// Something that cannot be read.
-    Malformed { object: String, problem: String },
+    /// It is there, but cannot be read.
+    Malformed { object: String, metadata: Box<Metadata>, problem: String },
     /// The first list is complete, or there will be none. Said once.
     Settled,
 }
@@ -206,8 +206,8 @@ impl Follower {
                 }
                 Ok(Line::Deleted(object)) => {
                     let head = Head::read(object);
-                    let gone = self.say_deleted(&head);
-                    gone.await?;
+                    // What it was called is enough, and all that is left of a malformed one.
+                    self.say(Change::Delete(Object::named(self.resource.0, head.metadata()))).await?;
                     if complete && head.resource_version.is_some() {
                         self.version = head.resource_version;
                     }
@@ -226,7 +226,7 @@ impl Follower {
                 Ok(Line::Error { code: 410, .. }) => return Err(Failure::Gone),
                 Ok(Line::Error { code, message }) => return Err(Failure::Lost(format!("{message} ({code})"))),
                 Ok(Line::Other) => {}
-                Err(error) => self.say_malformed(self.resource.kind().to_owned(), error.to_string()).await?,
+                Err(error) => self.say_malformed(&HeadMetadata::default(), error.to_string()).await?,
             }
         }
     }
@@ -270,19 +270,15 @@ impl Follower {
             Ok(object) => self.say(Change::Apply(object)).await?,
             Err(error) => {
                 let problem = format!("{}: {}", error.path(), error.inner());
-                self.say_malformed(head.called(self.resource.kind()), problem).await?;
+                self.say_malformed(&head, problem).await?;
             }
         }
         Ok(head.resource_version)
     }
 
-    /// What it was called is enough, and all that is left of a malformed one.
-    async fn say_deleted(&self, head: &wire::HeadMetadata) -> Result<(), Failure> {
-        self.say(Change::Delete(named(self.resource.0, head))).await
-    }
-
-    async fn say_malformed(&self, object: String, problem: String) -> Result<(), Failure> {
-        self.say(Change::Malformed { object, problem }).await
+    async fn say_malformed(&self, head: &HeadMetadata, problem: String) -> Result<(), Failure> {
+        let object = head.called(self.resource.kind());
+        self.say(Change::Malformed { object, metadata: Box::new(head.metadata()), problem }).await
     }
 
     async fn settle(&mut self) -> Result<(), Failure> {
@@ -305,17 +301,6 @@ impl Follower {
         let heard = Heard { at: (self.now)(), resource: self.resource, change };
         self.heard.send(heard).await.map_err(|_| Failure::Unheard)
     }
-}
-
-/// An object of which only the name is known.
-fn named(kind: ObjectKind, head: &wire::HeadMetadata) -> Object {
-    let metadata = crate::identity::Metadata {
-        name: head.name.clone(),
-        namespace: head.namespace.clone(),
-        uid: head.uid.clone(),
-        ..Default::default()
-    };
-    Object::named(kind, metadata)
 }
 
 fn get(uri: &str) -> Result<Request<Vec<u8>>, Failure> {

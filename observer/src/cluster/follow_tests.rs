@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::identity::ObjectKind;
 
 /// What is answered to the requests in their order; then nothing more is accepted.
 struct Script {
@@ -120,7 +121,7 @@ fn a_malformed_object_spoils_no_other_and_is_named() {
     let garbage = "garbage";
     let empty = r#"{"type":"MODIFIED","object":{}}"#;
     let (said, _, state) = follow(vec![Answer::Stays(lines(&[malformed, garbage, empty, POD, END]))], 7);
-    assert_eq!(said, ["begin", "malformed Pod x/bad", "malformed Pod", "apply ", "apply a", "end", "settled"]);
+    assert_eq!(said, ["begin", "malformed Pod x/bad", "malformed Pod without a name", "apply ", "apply a", "end", "settled"]);
     assert_eq!(state, WatchState::Up);
 }
 

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::access::Access;
 use super::follow::one_line;
+use crate::model::Timestamp;
 
 /// 1,000 keys of RSA 2048 take 450 kB; whatever is longer is no key set.
 const MAX_BYTES: u64 = 1 << 20;
@@ -36,6 +37,14 @@ pub struct Keys {
     pub jwks: Vec<u8>,
     /// What the API server asks of a token's audience; empty for other issuers.
     pub api_audiences: Vec<String>,
+}
+
+/// Keys, and what its clock said who served them.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub keys: Keys,
+    /// Of the API server only: it signs the times that are judged.
+    pub clock: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -77,9 +86,17 @@ impl KeySource {
 
     /// # Errors
     /// One line, with the way out.
-    pub async fn load(&self) -> Result<Keys, String> {
+    pub async fn load(&self) -> Result<Loaded, String> {
+        if let Self::ApiServer(access) = self {
+            return of_api_server(access).await;
+        }
+        let keys = self.load_keys().await?;
+        Ok(Loaded { keys, clock: None })
+    }
+
+    async fn load_keys(&self) -> Result<Keys, String> {
         match self {
-            Self::ApiServer(access) => of_api_server(access).await,
+            Self::ApiServer(access) => Ok(of_api_server(access).await?.keys),
             Self::File { issuer, path } => {
                 let jwks = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
                 Ok(Keys { issuer: issuer.clone(), jwks, api_audiences: Vec::new() })
@@ -92,12 +109,25 @@ impl KeySource {
     }
 }
 
-async fn of_api_server(access: &Access) -> Result<Keys, String> {
+async fn of_api_server(access: &Access) -> Result<Loaded, String> {
     let document = get(&access.client, DISCOVERY).await?;
     let Discovery { issuer, .. } = discovery(&document)?;
     let jwks = get(&access.client, API_KEYS).await?;
     let own = access.own_claims().and_then(|claims| serde_json::from_slice(&claims).ok()).unwrap_or_default();
-    Ok(Keys { api_audiences: api_audiences(&issuer, own), issuer, jwks })
+    let keys = Keys { api_audiences: api_audiences(&issuer, own), issuer, jwks };
+    Ok(Loaded { keys, clock: clock(&access.client).await })
+}
+
+/// The time by the API server's clock (RFC 9110 section 6.6.1), to the second.
+async fn clock(client: &Client) -> Option<Timestamp> {
+    let request = Request::get(DISCOVERY).body(kube::client::Body::empty()).ok()?;
+    let answer = tokio::time::timeout(ANSWER_WITHIN, client.send(request)).await.ok()?.ok()?;
+    date(answer.headers().get("date")?.to_str().ok()?)
+}
+
+fn date(text: &str) -> Option<Timestamp> {
+    let zoned = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Timestamp::from_seconds(u64::try_from(zoned.as_second()).ok()?))
 }
 
 /// The issuer itself, which is the API server's default, and what our own token is for, if it is the API server's own:
@@ -202,6 +232,13 @@ mod tests {
         let claims = own(r#"{"iss":"https://sso.example","aud":["portal"]}"#);
         assert_eq!(api_audiences("https://a", claims), ["https://a"]);
         assert_eq!(api_audiences("https://a", OwnClaims::default()), ["https://a"]);
+    }
+
+    #[test]
+    fn the_servers_clock_is_read_from_its_date() {
+        // RFC 9110 section 5.6.7's own example.
+        assert_eq!(date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Timestamp::from_seconds(784_111_777)));
+        assert_eq!(date("yesterday"), None);
     }
 
     #[test]

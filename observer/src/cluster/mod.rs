@@ -16,7 +16,7 @@ mod wire;
 pub use access::{Access, AccessError};
 pub use checks::{Finding, Lack, check};
 pub use follow::{Change, Heard, watch};
-pub use issuers::{KeySource, Keys};
+pub use issuers::{KeySource, Keys, Loaded};
 pub use permissions::Allowed;
 pub use resource::Resource;
 pub use state::{WatchState, Watches};

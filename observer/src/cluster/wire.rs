@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::identity::Metadata;
+
 /// A line of a watch (`WatchEvent` of the API).
 #[derive(Debug)]
 pub enum Line<'a> {
@@ -106,6 +108,16 @@ impl Head {
 }
 
 impl HeadMetadata {
+    /// As objects have it.
+    pub fn metadata(&self) -> Metadata {
+        Metadata {
+            name: self.name.clone(),
+            namespace: self.namespace.clone(),
+            uid: self.uid.clone(),
+            ..Metadata::default()
+        }
+    }
+
     /// `Pod shop/orders`.
     pub fn called(&self, kind: &str) -> String {
         match (&self.namespace, &self.name) {

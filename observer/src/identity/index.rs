@@ -235,12 +235,6 @@ impl Index {
         }
     }
 
-    /// All objects of `kind` that exist follow.
-    pub fn begin_list(&mut self, _kind: super::ObjectKind) {}
-
-    /// All of them have followed: the others are gone.
-    pub fn end_list(&mut self, _kind: super::ObjectKind, _now: Timestamp) {}
-
     /// Who had `ip` at the moment `at`.
     ///
     /// Reasons of `Unknown`: `no-pod-at-address` (of the cluster, but nobody's), `service-address` (ask

@@ -79,8 +79,12 @@ impl Hearing {
                 }
             }
             Change::Delete(object) => index.delete(&object, at),
-            Change::End => index.end_list(resource.0, at),
-            Change::Malformed { object, problem } => {
+            Change::End => {
+                let vanished = index.end_list(resource.0, at);
+                tracing::debug!(resource = resource.name(), vanished, "list complete");
+            }
+            Change::Malformed { object, metadata, problem } => {
+                index.still_there(resource.0, &metadata);
                 self.malformed(resource, format!("{object}: {problem}"), metrics);
             }
             Change::Settled => {

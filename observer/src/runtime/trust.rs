@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::cluster::{KeySource, Keys};
+use super::clock;
+use crate::cluster::{KeySource, Keys, Loaded};
+use crate::model::Timestamp;
 use crate::token::{Issuer, KeySet, Verifier};
 
 /// Between two fetches of one issuer's keys because of a token: an unknown key id is quickly made up.
@@ -22,6 +24,8 @@ pub struct Update {
     slot: usize,
     issuer: Issuer,
     api_audiences: Vec<Arc<str>>,
+    /// How far this machine's clock and the API server's differ, where that matters.
+    skew: Option<Duration>,
 }
 
 /// The observing thread's end.
@@ -61,7 +65,10 @@ impl Trust {
 
     /// Gives the verifier what is new, and asks for what it lacks.
     pub fn keep_up(&mut self, verifier: &mut Verifier) {
-        while let Ok(Update { slot, issuer, api_audiences }) = self.updates.try_recv() {
+        while let Ok(Update { slot, issuer, api_audiences, skew }) = self.updates.try_recv() {
+            if let Some(skew) = skew {
+                verifier.set_skew(skew);
+            }
             let url = issuer.url.clone();
             if let Some(slot) = self.slots.get_mut(slot) {
                 slot.issuer = Some(issuer);
@@ -95,6 +102,15 @@ impl Trust {
     }
 }
 
+/// Clocks differ by less, or else it matters; a Date has whole seconds.
+const SKEW_IGNORED: Duration = Duration::from_secs(5);
+
+/// How far two clocks differ; zero if that does not matter.
+fn skew(theirs: Timestamp, ours: Timestamp) -> Duration {
+    let differs = theirs.since(ours).max(ours.since(theirs));
+    if differs < SKEW_IGNORED { Duration::ZERO } else { differs }
+}
+
 /// Fetches keys for as long as anybody wants to know.
 async fn look_after(
     slot: usize,
@@ -104,6 +120,7 @@ async fn look_after(
     mut wanted: Receiver<()>,
 ) {
     let mut fresh = known.is_some();
+    let mut known_skew = Duration::ZERO;
     let mut retry = RETRY;
     let mut told = None;
     let mut answered: Option<Instant> = None;
@@ -112,18 +129,27 @@ async fn look_after(
         let loaded = if std::mem::take(&mut fresh) { Ok(None) } else { source.load().await.map(Some) };
         let failure = match loaded {
             Ok(None) => None,
-            Ok(keys) if keys == known => None,
-            Ok(Some(keys)) => match parse(&keys) {
-                Ok((issuer, api_audiences)) => {
-                    tracing::info!(issuer = %issuer.url, keys = issuer.keys.len(), "keys of an issuer");
-                    known = Some(keys);
-                    if updates.send(Update { slot, issuer, api_audiences }).await.is_err() {
-                        return;
-                    }
-                    None
+            Ok(Some(Loaded { keys, clock: theirs })) => {
+                let skew = theirs.map(|theirs| skew(theirs, clock::now()));
+                let drifted = skew.is_some_and(|skew| skew.abs_diff(known_skew) >= SKEW_IGNORED);
+                if drifted {
+                    known_skew = skew.unwrap_or_default();
+                    let seconds = known_skew.as_secs();
+                    tracing::warn!(seconds, "this machine's clock and the API server's differ: set them by NTP");
                 }
-                Err(why) => Some(why),
-            },
+                match parse(&keys) {
+                    Ok(_) if !drifted && known.as_ref() == Some(&keys) => None,
+                    Ok((issuer, api_audiences)) => {
+                        tracing::info!(issuer = %issuer.url, keys = issuer.keys.len(), "keys of an issuer");
+                        known = Some(keys);
+                        if updates.send(Update { slot, issuer, api_audiences, skew }).await.is_err() {
+                            return;
+                        }
+                        None
+                    }
+                    Err(why) => Some(why),
+                }
+            }
             Err(why) => Some(why),
         };
         let most = match failure {

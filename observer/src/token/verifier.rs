@@ -39,6 +39,8 @@ pub struct Verifier {
     opaque: Arc<TokenFacts>,
     /// Trusted issuers of tokens whose keys are not known: at most each of them once.
     wanted: Vec<Arc<str>>,
+    /// How far clocks may differ here.
+    leeway: Duration,
 }
 
 /// All that can be said of a token without knowing the time.
@@ -72,6 +74,7 @@ impl Verifier {
             cache: Cache::new(),
             opaque: Arc::new(facts_of_kind(TokenKind::Opaque, None)),
             wanted: Vec::new(),
+            leeway: LEEWAY,
         }
     }
 
@@ -99,6 +102,11 @@ impl Verifier {
                 || trust_domain(facts.subject.as_deref()) == Some(changed)
                 || facts.issuer.is_none())
         });
+    }
+
+    /// This clock and the issuer's are known to differ so much: that is nobody's fault who uses a token.
+    pub fn set_skew(&mut self, skew: Duration) {
+        self.leeway = LEEWAY + skew;
     }
 
     /// Issuers whose tokens named keys that are not known, since this was last asked.
@@ -131,7 +139,7 @@ impl Verifier {
             return Judgement { fingerprint: Some(fingerprint), ..judgement };
         }
         if let Some(examined) = self.cache.get(&fingerprint) {
-            return examined.at(now, fingerprint);
+            return examined.at(now, self.leeway, fingerprint);
         }
         let Some(compact) = Compact::split(token) else {
             let mut judgement = Judgement::of_scheme(Some(scheme), AuthenticationStatus::Present, None);
@@ -139,7 +147,7 @@ impl Verifier {
             return Judgement { fingerprint: Some(fingerprint), ..judgement };
         };
         let examined = self.examine(&compact);
-        let judgement = examined.at(now, fingerprint);
+        let judgement = examined.at(now, self.leeway, fingerprint);
         self.cache.insert(fingerprint, examined);
         judgement
     }
@@ -149,12 +157,12 @@ impl Verifier {
     pub fn judge_again(&self, before: &Judgement, now: Timestamp) -> Judgement {
         let examined = before.fingerprint.and_then(|print| Some((self.cache.get(&print)?, print)));
         if let Some((examined, fingerprint)) = examined {
-            return examined.at(now, fingerprint);
+            return examined.at(now, self.leeway, fingerprint);
         }
         let mut judgement = before.clone();
         let Authentication { status, reason, token, .. } = &mut judgement.authentication;
         let expired =
-            token.as_ref().and_then(|token| token.expires_at).is_some_and(|end| now >= end + LEEWAY);
+            token.as_ref().and_then(|token| token.expires_at).is_some_and(|end| now >= end + self.leeway);
         match status {
             AuthenticationStatus::Verified if expired => {
                 (*status, *reason) = (AuthenticationStatus::Invalid, Some("expired".into()));
@@ -289,8 +297,8 @@ pub(super) fn trust_domain(subject: Option<&str>) -> Option<&str> {
 }
 
 impl Examined {
-    fn at(&self, now: Timestamp, fingerprint: Fingerprint) -> Judgement {
-        let (status, reason) = self.verdict(now);
+    fn at(&self, now: Timestamp, leeway: Duration, fingerprint: Fingerprint) -> Judgement {
+        let (status, reason) = self.verdict(now, leeway);
         Judgement {
             authentication: Authentication {
                 status,
@@ -304,14 +312,14 @@ impl Examined {
         }
     }
 
-    fn verdict(&self, now: Timestamp) -> (AuthenticationStatus, Option<&'static str>) {
+    fn verdict(&self, now: Timestamp, leeway: Duration) -> (AuthenticationStatus, Option<&'static str>) {
         if let Signature::Settled(status, reason) = self.signature {
             return (status, Some(reason));
         }
         // RFC 7519 sections 4.1.4 and 4.1.5: good before `exp`, from `nbf` on.
-        let times = if self.facts.expires_at.is_some_and(|end| now >= end + LEEWAY) {
+        let times = if self.facts.expires_at.is_some_and(|end| now >= end + leeway) {
             Some("expired")
-        } else if self.not_before.is_some_and(|start| now + LEEWAY < start) {
+        } else if self.not_before.is_some_and(|start| now + leeway < start) {
             Some("not-yet-valid")
         } else {
             None
