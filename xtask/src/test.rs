@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::setup::{self, Purpose};
 use crate::stage::Stages;
-use crate::{process, root, workspace};
+use crate::{image, manifest, process, root, workspace};
 
 /// Integration tests at a time: each has its own simulated node and daemon, and waits more than it computes.
 const INTEGRATION_THREADS: &str = "2";
@@ -27,6 +27,8 @@ pub struct Arguments {
 enum Part {
     Unit,
     Integration,
+    /// The image, the chart, and the daemon in a container with the chart's privileges
+    Deploy,
 }
 
 /// The command itself.
@@ -58,6 +60,13 @@ pub fn run_stages(stages: &mut Stages, arguments: &Arguments) -> Result<()> {
         })?;
         stages.run("integration tests", || process::run(&mut integration(arguments)?))?;
     }
+    if wanted(Part::Deploy) {
+        stages.run("image", || image::run(&image::Arguments::default()))?;
+        stages.run("deployment tests", || {
+            manifest::check()?;
+            process::run(&mut deployment(arguments)?)
+        })?;
+    }
     Ok(())
 }
 
@@ -80,20 +89,36 @@ fn integration(arguments: &Arguments) -> Result<Command> {
         .args(["--", "--test-threads", INTEGRATION_THREADS])
         .args(&arguments.rest)
         .env("OBSERVER_BIN", observer);
+    as_root(&mut command)?;
+    Ok(command)
+}
+
+/// The chart and the image: the same.
+fn deployment(arguments: &Arguments) -> Result<Command> {
+    let mut command = process::cargo();
+    command
+        .args(["test", "--no-fail-fast", "--package", "observer-deployment"])
+        .args(["--", "--test-threads", INTEGRATION_THREADS])
+        .args(&arguments.rest)
+        .env("OBSERVER_IMAGE", image::archive()?);
+    as_root(&mut command)?;
+    Ok(command)
+}
+
+/// Makes cargo's command run its tests as root.
+fn as_root(command: &mut Command) -> Result<()> {
     if !root::is_root() {
         // Asked here and now: within cargo's output nobody would see the question.
         let why = "loading kernel programs and creating network namespaces";
         process::run(&mut root::command("true", why, "cargo xtask test")?)?;
         command.env(runner_variable()?, "sudo --preserve-env");
     }
-    Ok(command)
+    Ok(())
 }
 
 /// The variable that makes cargo start this machine's test programs through another one.
 fn runner_variable() -> Result<String> {
-    let version = process::output(process::command("rustc").arg("-vV")).context("rustc does not start")?;
-    let host =
-        version.lines().find_map(|line| line.strip_prefix("host: ")).context("`rustc -vV` names no host")?;
+    let host = workspace::host()?;
     Ok(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")))
 }
 
