@@ -3,6 +3,8 @@
 
 mod ci;
 mod demo;
+mod image;
+mod manifest;
 mod process;
 mod root;
 mod setup;
@@ -32,6 +34,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Run all tests: unit tests, then as root the suites on a real kernel and against a real API server
     Test(test::Arguments),
+    /// Write the container image as an archive, without a container engine
+    Image(image::Arguments),
+    /// Render the chart into deploy/observer.yaml
+    Manifest(manifest::Arguments),
     /// Check the rules that the compiler does not know: module dependencies, names, links
     Tidy,
     /// Everything that has to be green: setup, format, lints, licences, tidy, tests, demo
@@ -44,6 +50,8 @@ impl Command {
             Self::Setup(arguments) => setup::run(&arguments),
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
+            Self::Image(arguments) => image::run(&arguments),
+            Self::Manifest(arguments) => manifest::run(&arguments),
             Self::Tidy => tidy::run(&names()),
             Self::Ci => ci::run(&names()),
         }

@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::setup::{self, Purpose};
 use crate::stage::Stages;
-use crate::{process, root, workspace};
+use crate::{image, manifest, process, root, workspace};
 
 /// Integration tests at a time: each has its own simulated node and daemon, and waits more than it computes.
 const INTEGRATION_THREADS: &str = "2";
@@ -31,6 +31,8 @@ enum Part {
     Unit,
     Integration,
     Kubernetes,
+    /// The image, the chart, and the daemon in a container with the chart's privileges
+    Deploy,
 }
 
 /// The command itself.
@@ -63,22 +65,29 @@ pub fn run_stages(stages: &mut Stages, arguments: &Arguments) -> Result<()> {
     }
     if wanted(Part::Integration) {
         let packages = ["observer-harness", "observer-integration"];
-        stages.run("integration tests", || process::run(&mut as_root(&packages, arguments)?))?;
+        stages.run("integration tests", || process::run(&mut suite(&packages, arguments)?))?;
     }
     if wanted(Part::Kubernetes) {
         stages.run("kubernetes tests", || {
-            let mut command = as_root(&["observer-kubernetes"], arguments)?;
+            let mut command = suite(&["observer-kubernetes"], arguments)?;
             if arguments.churn {
                 command.env("OBSERVER_CHURN_PODS", "20000");
             }
             process::run(&mut command)
         })?;
     }
+    if wanted(Part::Deploy) {
+        stages.run("image", || image::run(&image::Arguments::default()))?;
+        stages.run("deployment tests", || {
+            manifest::check()?;
+            process::run(&mut deployment(arguments)?)
+        })?;
+    }
     Ok(())
 }
 
-/// Test programs that need root: built by the user, run as root.
-fn as_root(packages: &[&str], arguments: &Arguments) -> Result<Command> {
+/// Suites that need the release build: built by the user, run as root.
+fn suite(packages: &[&str], arguments: &Arguments) -> Result<Command> {
     let observer = workspace::release_observer()?;
     if !observer.is_file() {
         bail!("{} is missing: run `cargo build --release -p observer` first", observer.display());
@@ -90,20 +99,36 @@ fn as_root(packages: &[&str], arguments: &Arguments) -> Result<Command> {
         .args(["--", "--test-threads", INTEGRATION_THREADS])
         .args(&arguments.rest)
         .env("OBSERVER_BIN", observer);
+    as_root(&mut command)?;
+    Ok(command)
+}
+
+/// The chart and the image: the same.
+fn deployment(arguments: &Arguments) -> Result<Command> {
+    let mut command = process::cargo();
+    command
+        .args(["test", "--no-fail-fast", "--package", "observer-deployment"])
+        .args(["--", "--test-threads", INTEGRATION_THREADS])
+        .args(&arguments.rest)
+        .env("OBSERVER_IMAGE", image::archive()?);
+    as_root(&mut command)?;
+    Ok(command)
+}
+
+/// Makes cargo's command run its tests as root.
+fn as_root(command: &mut Command) -> Result<()> {
     if !root::is_root() {
         // Asked here and now: within cargo's output nobody would see the question.
         let why = "loading kernel programs and creating network namespaces";
         process::run(&mut root::command("true", why, "cargo xtask test")?)?;
         command.env(runner_variable()?, "sudo --preserve-env");
     }
-    Ok(command)
+    Ok(())
 }
 
 /// The variable that makes cargo start this machine's test programs through another one.
 fn runner_variable() -> Result<String> {
-    let version = process::output(process::command("rustc").arg("-vV")).context("rustc does not start")?;
-    let host =
-        version.lines().find_map(|line| line.strip_prefix("host: ")).context("`rustc -vV` names no host")?;
+    let host = workspace::host()?;
     Ok(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")))
 }
 

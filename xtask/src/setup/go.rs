@@ -89,9 +89,12 @@ impl Step for Go {
              export PATH=~/sdk/go{wanted}/bin:$PATH"
         );
         let Some(old) = process::find("go") else {
-            bail!("there is no Go; install any version of it, say `apt-get install golang-go`, then run: {by_hand}");
+            bail!(
+                "there is no Go; install any version of it, say `apt-get install golang-go`, then run: {by_hand}"
+            );
         };
-        fetch(&old, wanted).map_err(|error| anyhow!("{error:#}; once its cause is mended, run: {by_hand}"))?;
+        fetch(&old, wanted)
+            .map_err(|error| anyhow!("{error:#}; once its cause is mended, run: {by_hand}"))?;
         match self.accepts(&own()) {
             true => Ok(()),
             false => bail!("{} does not run; run: {by_hand}", own().display()),

@@ -3,6 +3,8 @@
 mod cargo_deny;
 mod ebpf;
 mod go;
+mod go_module;
+mod helm;
 mod linker;
 mod packages;
 mod servers;
@@ -21,12 +23,14 @@ pub struct Arguments {
     purpose: Purpose,
 }
 
-/// What a machine is set up for. `Test` and `Demo` include `Build`; `All` is what `cargo xtask ci` needs.
+/// What a machine is set up for. `Test` and `Demo` include `Build`; `Chart` is helm alone; `All` is what
+/// `cargo xtask ci` needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Purpose {
     Build,
     Test,
     Demo,
+    Chart,
     All,
 }
 
@@ -77,6 +81,9 @@ fn prepare(purpose: Purpose, tell_all: bool) -> Result<()> {
 }
 
 fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
+    if purpose == Purpose::Chart {
+        return helm_steps();
+    }
     let toolchain = ebpf::choose()?;
     let mut steps: Vec<Box<dyn Step>> = vec![
         Box::new(packages::Packages::of(&toolchain, purpose)),
@@ -84,8 +91,9 @@ fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
         Box::new(linker::BpfLinker(toolchain)),
     ];
     if matches!(purpose, Purpose::Test | Purpose::All) {
+        steps.extend(helm_steps()?);
         let servers = servers::Servers::read()?;
-        if let Some(go) = servers.compiler() {
+        if let Some(go) = servers.compiler()? {
             steps.push(Box::new(go));
         }
         steps.push(Box::new(servers));
@@ -94,5 +102,15 @@ fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
         steps.push(Box::new(cargo_deny::Components));
         steps.push(Box::new(cargo_deny::CargoDeny));
     }
+    Ok(steps)
+}
+
+fn helm_steps() -> Result<Vec<Box<dyn Step>>> {
+    let helm = helm::Helm::read()?;
+    let mut steps: Vec<Box<dyn Step>> = Vec::new();
+    if let Some(go) = helm.compiler()? {
+        steps.push(Box::new(go));
+    }
+    steps.push(Box::new(helm));
     Ok(steps)
 }

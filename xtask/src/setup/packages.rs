@@ -23,7 +23,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 24] = [
+const TOOLS: [Tool; 27] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -48,6 +48,9 @@ const TOOLS: [Tool; 24] = [
     tool("memcached", "memcached", false),
     tool("nats-server", "nats-server", false),
     tool("tinyproxy", "tinyproxy-bin", false),
+    tool("readelf", "binutils", false),
+    tool("runc", "runc", false),
+    tool("skopeo", "skopeo", false),
 ];
 
 /// The script that runs as root: one call, one password.
@@ -66,7 +69,7 @@ impl Packages {
             Toolchain::Own(_) | Toolchain::Nightly(_) => Vec::new(),
         };
         let wanted = |tool: &&Tool| match purpose {
-            Purpose::Build => false,
+            Purpose::Build | Purpose::Chart => false,
             Purpose::Demo => tool.demo,
             Purpose::Test | Purpose::All => true,
         };
