@@ -36,7 +36,10 @@ pub struct IssuerKeys {
 pub enum KeysAt {
     File(PathBuf),
     /// Without `url`: where the issuer's discovery document says.
-    Server { url: Option<String>, ca: Option<PathBuf> },
+    Server {
+        url: Option<String>,
+        ca: Option<PathBuf>,
+    },
 }
 
 /// See the module.
@@ -114,7 +117,8 @@ impl RunSettings {
         };
         let mut issuers = pair(issuer, jwks)?;
         for configured in file.issuers {
-            let keys = configured_issuer(configured, &issuers).map_err(|why| in_file(format!("issuers: {why}")))?;
+            let keys =
+                configured_issuer(configured, &issuers).map_err(|why| in_file(format!("issuers: {why}")))?;
             issuers.push(keys);
         }
         let node_name = args
@@ -185,7 +189,9 @@ fn configured_issuer(configured: ConfiguredIssuer, others: &[IssuerKeys]) -> Res
     }
     let keys = match (jwks, jwks_url) {
         (Some(_), Some(_)) => return Err(format!("{issuer} has jwks and jwks_url; keep one")),
-        (Some(_), None) if ca.is_some() => return Err(format!("{issuer} has jwks, a file, and ca; remove ca")),
+        (Some(_), None) if ca.is_some() => {
+            return Err(format!("{issuer} has jwks, a file, and ca; remove ca"));
+        }
         (Some(file), None) => KeysAt::File(file),
         (None, url) => KeysAt::Server { url, ca },
     };

@@ -64,7 +64,8 @@ fn of_answers(url: &str, answers: &[Allowed]) -> Vec<Finding> {
             "" => String::new(),
             group => format!(" of {group}"),
         };
-        let remedy = format!("give this ServiceAccount a ClusterRole that may {verbs} {}{group}", resource.name());
+        let remedy =
+            format!("give this ServiceAccount a ClusterRole that may {verbs} {}{group}", resource.name());
         lacking("cluster-role", format!("may not {verbs} {}", resource.name()), cost(*resource), remedy)
     }));
     if findings.len() == 1 {

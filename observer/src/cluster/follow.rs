@@ -175,7 +175,9 @@ impl Follower {
         let stream = tokio::time::timeout(OPEN_WITHIN, opening).await.map_err(|_| silent(OPEN_WITHIN))?;
         let mut stream = stream.map_err(|error| match classify(&error) {
             // A parameter that it does not know, or that is switched off.
-            Failure::Lost(_) if !complete && matches!(code(&error), Some(400 | 422)) => Failure::NoStreamedLists,
+            Failure::Lost(_) if !complete && matches!(code(&error), Some(400 | 422)) => {
+                Failure::NoStreamedLists
+            }
             failure => failure,
         })?;
         let opened = Instant::now();
@@ -224,7 +226,9 @@ impl Follower {
                     }
                 }
                 Ok(Line::Error { code: 410, .. }) => return Err(Failure::Gone),
-                Ok(Line::Error { code, message }) => return Err(Failure::Lost(format!("{message} ({code})"))),
+                Ok(Line::Error { code, message }) => {
+                    return Err(Failure::Lost(format!("{message} ({code})")));
+                }
                 Ok(Line::Other) => {}
                 Err(error) => self.say_malformed(&HeadMetadata::default(), error.to_string()).await?,
             }
@@ -256,10 +260,13 @@ impl Follower {
 
     fn watch_uri(&self) -> String {
         let lasts = LASTS + (random() * LASTS_MORE as f64) as u64;
-        let common = format!("{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={lasts}", self.resource.path());
+        let common =
+            format!("{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={lasts}", self.resource.path());
         match &self.version {
             Some(version) => format!("{common}&resourceVersion={version}"),
-            None => format!("{common}&resourceVersion=0&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"),
+            None => {
+                format!("{common}&resourceVersion=0&sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
+            }
         }
     }
 
@@ -325,7 +332,8 @@ fn classify(error: &kube::Error) -> Failure {
             404 => Failure::Absent,
             403 => Failure::Denied(status.message.clone()),
             401 => Failure::Lost(
-                "the API server does not take these credentials (401): renew the token or the kubeconfig".to_owned(),
+                "the API server does not take these credentials (401): renew the token or the kubeconfig"
+                    .to_owned(),
             ),
             code => Failure::Lost(format!("{} ({code})", status.message)),
         },

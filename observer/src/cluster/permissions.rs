@@ -4,9 +4,9 @@ use http::Request;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::Resource;
 use super::access::Access;
 use super::follow::one_line;
-use super::Resource;
 
 /// What a watch needs.
 const VERBS: [&str; 2] = ["list", "watch"];

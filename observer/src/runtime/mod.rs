@@ -172,7 +172,11 @@ fn read_keys(settings: &RunSettings) -> Result<Vec<Option<(Keys, Issuer)>>> {
             continue;
         };
         let jwks = fs::read(path).with_context(|| {
-            format!("--jwks {}: cannot be read; name the file with the keys of {}", path.display(), issuer.issuer)
+            format!(
+                "--jwks {}: cannot be read; name the file with the keys of {}",
+                path.display(),
+                issuer.issuer
+            )
         })?;
         let keys = Keys { issuer: issuer.issuer.clone(), jwks, api_audiences: Vec::new() };
         let (issuer, _) = trust::parse(&keys).map_err(|why| anyhow::anyhow!("{why}")).with_context(|| {
@@ -198,7 +202,9 @@ fn trust(
         let name = issuer.issuer.clone();
         let source = match &issuer.keys {
             KeysAt::File(path) => KeySource::File { issuer: name, path: path.clone() },
-            KeysAt::Server { url, ca } => KeySource::Address { issuer: name, keys: url.clone(), ca: ca.clone() },
+            KeysAt::Server { url, ca } => {
+                KeySource::Address { issuer: name, keys: url.clone(), ca: ca.clone() }
+            }
         };
         (source, read)
     });
@@ -219,7 +225,13 @@ fn hear(
     let watches = Watches::default();
     let (heard, news) = tokio::sync::mpsc::channel(hearing::MAX_WAITING);
     for resource in Resource::all() {
-        runtime.spawn(cluster::watch(access.client.clone(), resource, watches.clone(), heard.clone(), clock::now));
+        runtime.spawn(cluster::watch(
+            access.client.clone(),
+            resource,
+            watches.clone(),
+            heard.clone(),
+            clock::now,
+        ));
     }
     tracing::info!(api_server = access.url, "watching the cluster");
     Hearing::new(news, watches, readiness.block("initial list"), metrics)

@@ -135,7 +135,10 @@ async fn look_after(
                 if drifted {
                     known_skew = skew.unwrap_or_default();
                     let seconds = known_skew.as_secs();
-                    tracing::warn!(seconds, "this machine's clock and the API server's differ: set them by NTP");
+                    tracing::warn!(
+                        seconds,
+                        "this machine's clock and the API server's differ: set them by NTP"
+                    );
                 }
                 match parse(&keys) {
                     Ok(_) if !drifted && known.as_ref() == Some(&keys) => None,
@@ -159,7 +162,10 @@ async fn look_after(
             }
             Some(why) => {
                 if told.as_ref() != Some(&why) {
-                    tracing::warn!(issuer = source.name(), "keys cannot be had: {why}; tokens of it stay unverified");
+                    tracing::warn!(
+                        issuer = source.name(),
+                        "keys cannot be had: {why}; tokens of it stay unverified"
+                    );
                     told = Some(why);
                 }
                 retry = (retry * 2).min(RETRY_MOST);

@@ -128,6 +128,7 @@ fn a_token_for_somebody_else_is_no_api_audience_token() -> Result<()> {
 fn a_token_of_a_new_signing_key_is_unverified_once_and_then_verified() -> Result<()> {
     let mut shop = Shop::open()?;
     let old = shop.token(&shop.curl)?;
+    let new = shop.scene.pod("client-ns", "new-sa", "new-0")?;
     let daemon = shop.scene.daemon()?.start(&shop.scene.node)?;
     wait_for_keys(&daemon)?;
     shop.call(&shop.curl, &old)?;
@@ -136,9 +137,7 @@ fn a_token_of_a_new_signing_key_is_unverified_once_and_then_verified() -> Result
     shop.scene.control_plane.rotate_signing_key()?;
     shop.scene.control_plane.kill_apiserver();
     shop.scene.control_plane.start_apiserver()?;
-    let new = shop.scene.pod("client-ns", "new-sa", "new-0")?;
     let header = shop.token(&new)?;
-    // The API server's clients need a moment to find it again.
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         shop.call(&new, &header)?;
