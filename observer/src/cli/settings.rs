@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use observer_common::Settings;
 
 use super::CliError;
-use super::config::{ConfigFile, ConfiguredIssuer, Exemption};
+use super::config::{ConfigFile, ConfiguredIssuer, Exemption, LinkEncryption};
 use super::filter::principal;
 use super::run::{LogLevel, Output, RunArgs};
 use crate::sink::{DEFAULT_SERIES_BUDGET, DEFAULT_SOCKET, MIN_SERIES_BUDGET};
@@ -63,6 +63,8 @@ pub struct RunSettings {
     pub exemptions: Vec<Exemption>,
     /// Lower-case names of request headers.
     pub credential_headers: Vec<String>,
+    /// What encrypts all links between nodes.
+    pub link_encryption: Option<LinkEncryption>,
     /// Samples that `/metrics` may have.
     pub series_budget: usize,
     /// Bytes captured each time a client speaks.
@@ -144,6 +146,7 @@ impl RunSettings {
             log_level: args.log_level.or(file.log_level).unwrap_or_default(),
             exemptions: file.exemptions,
             credential_headers,
+            link_encryption: file.link_encryption,
             series_budget,
             client_allowance,
             udp_idle: Duration::from_secs(udp_idle),

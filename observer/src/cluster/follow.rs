@@ -143,15 +143,20 @@ impl Follower {
                 tracing::info!(resource, "the API server does not stream lists: asking for whole ones");
                 return Some(Duration::ZERO);
             }
-            Failure::Absent => (WatchState::Absent, true, 2 * REFUSED, "the cluster has none".to_owned()),
+            Failure::Absent => {
+                if self.version.take().is_some() && self.say_none().await.is_err() {
+                    return None;
+                }
+                (WatchState::Absent, true, 2 * REFUSED, "the cluster has none".to_owned())
+            }
             Failure::Denied(why) => (WatchState::Denied, true, REFUSED, why),
             Failure::Lost(why) => (WatchState::Down { since: self.last_heard }, false, self.wait(), why),
         };
-        let optional = state == WatchState::Absent && self.resource.is_optional();
+        let expected = settled && self.resource.is_optional();
         self.watches.set(self.resource, state);
         if self.told.as_deref() != Some(complaint.as_str()) {
-            if optional {
-                tracing::debug!(resource, "{complaint}");
+            if expected {
+                tracing::debug!(resource, "not watched: {complaint}");
             } else {
                 tracing::warn!(resource, "not watched: {complaint}");
             }
@@ -286,6 +291,12 @@ impl Follower {
     async fn say_malformed(&self, head: &HeadMetadata, problem: String) -> Result<(), Failure> {
         let object = head.called(self.resource.kind());
         self.say(Change::Malformed { object, metadata: Box::new(head.metadata()), problem }).await
+    }
+
+    /// What there was is gone, and what it is a kind of.
+    async fn say_none(&self) -> Result<(), Failure> {
+        self.say(Change::Begin).await?;
+        self.say(Change::End).await
     }
 
     async fn settle(&mut self) -> Result<(), Failure> {

@@ -198,3 +198,12 @@ fn a_server_in_trouble_is_asked_again() {
     assert_eq!(said, ["begin", "begin", "apply a", "end", "settled"]);
     assert_eq!((asked.len(), state), (3, WatchState::Up));
 }
+
+#[test]
+fn a_kind_that_the_cluster_has_no_more_leaves_nobody_behind() {
+    let absent = r#"404 page not found"#;
+    let answers = vec![Answer::Ends(lines(&[POD, END])), Answer::Whole(404, absent)];
+    let (said, _, state) = follow(answers, 6);
+    assert_eq!(said, ["begin", "apply a", "end", "settled", "begin", "end"]);
+    assert_eq!(state, WatchState::Absent);
+}

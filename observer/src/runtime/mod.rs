@@ -4,6 +4,7 @@ mod clock;
 mod ends;
 mod hearing;
 mod kept;
+mod late;
 mod observe;
 mod pipeline;
 mod provenance;
@@ -15,6 +16,7 @@ mod world;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use std::{fs, thread};
 
 use anyhow::{Context as _, Result};
@@ -22,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{KeysAt, LogLevel, Output, RunSettings};
+use crate::cli::{KeysAt, LinkEncryption, LogLevel, Output, RunSettings};
 use crate::cluster::{self, Access, KeySource, Keys, Resource, Watches};
 use crate::graph::{self, Graph};
 use crate::identity::{self, Index, Inventory};
@@ -93,6 +95,8 @@ pub fn run(settings: &RunSettings) -> Result<()> {
             credential_headers: settings.credential_headers.clone(),
         },
         both_ends: settings.both_ends,
+        // Nothing more comes from files.
+        identity_wait: if settings.inventory.is_some() { Duration::ZERO } else { late::IDENTITY_WAIT },
     };
     let pipeline = Pipeline::new(
         pipeline_settings,
@@ -241,6 +245,7 @@ fn index(settings: &RunSettings) -> Result<Index> {
     let mut index = Index::new(identity::Settings {
         cluster_cidrs: settings.cluster_cidrs.clone(),
         node_name: Arc::from(settings.node_name.as_str()),
+        ipsec: settings.link_encryption == Some(LinkEncryption::Ipsec),
     });
     if let Some(path) = &settings.inventory {
         let inventory = Inventory::read(path)?;

@@ -81,6 +81,7 @@ impl Observation {
             }
             if stopping {
                 self.keep_house(clock);
+                self.pipeline.stop_waiting();
                 return;
             }
             wait = if drained == 0 && heard == 0 { (wait * 2).min(IDLE_WAIT) } else { BUSY_WAIT };
