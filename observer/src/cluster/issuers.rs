@@ -219,39 +219,5 @@ fn refusal(path: &str, error: &kube::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn own(json: &str) -> OwnClaims {
-        serde_json::from_str(json).unwrap()
-    }
-
-    #[test]
-    fn k3s_audience_is_learnt_from_our_own_token() {
-        let claims =
-            own(r#"{"iss":"https://kubernetes.default.svc","aud":["https://kubernetes.default.svc","k3s"]}"#);
-        let audiences = api_audiences("https://kubernetes.default.svc", claims);
-        assert_eq!(audiences, ["https://kubernetes.default.svc", "k3s"]);
-        assert_eq!(api_audiences("https://a", own(r#"{"iss":"https://a","aud":"x"}"#)), ["https://a", "x"]);
-    }
-
-    #[test]
-    fn a_token_of_another_issuer_says_nothing_of_the_api_servers_audiences() {
-        let claims = own(r#"{"iss":"https://sso.example","aud":["portal"]}"#);
-        assert_eq!(api_audiences("https://a", claims), ["https://a"]);
-        assert_eq!(api_audiences("https://a", OwnClaims::default()), ["https://a"]);
-    }
-
-    #[test]
-    fn the_servers_clock_is_read_from_its_date() {
-        // RFC 9110 section 5.6.7's own example.
-        assert_eq!(date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Timestamp::from_seconds(784_111_777)));
-        assert_eq!(date("yesterday"), None);
-    }
-
-    #[test]
-    fn what_is_no_discovery_document_is_said_without_being_quoted() {
-        let error = discovery(b"<html>secret</html>").err().unwrap();
-        assert!(error.contains("line 1") && !error.contains("secret"), "{error}");
-    }
-}
+#[path = "issuers_tests.rs"]
+mod tests;

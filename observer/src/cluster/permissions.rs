@@ -54,7 +54,9 @@ pub async fn examine(access: &Access) -> Result<Vec<Allowed>, String> {
 
 /// The cluster does not have what the resource belongs to; whether it does, everybody may ask.
 async fn is_absent(access: &Access, resource: Resource) -> bool {
-    let Ok(request) = Request::get(format!("/apis/{}", resource.group())).body(Vec::new()) else { return false };
+    let Ok(request) = Request::get(format!("/apis/{}", resource.group())).body(Vec::new()) else {
+        return false;
+    };
     matches!(access.client.request_text(request).await, Err(kube::Error::Api(status)) if status.code == 404)
 }
 

@@ -1,6 +1,6 @@
 //! Tokens of a real API server, sent by curl from pod to pod.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ impl Shop {
         header_file(self.directory.path(), &format!("header-{}", pod.name), &token)
     }
 
-    fn call(&self, from: &Pod, header: &PathBuf) -> Result<String> {
+    fn call(&self, from: &Pod, header: &Path) -> Result<String> {
         from.run_ok(["curl", "-sS", "-H", &format!("@{}", header.display()), &self.url])
     }
 
