@@ -94,6 +94,43 @@ impl Object {
     }
 }
 
+impl Object {
+    /// Reads the JSON of an object whose kind is known from where it came.
+    ///
+    /// # Errors
+    /// A field of another type than the API's.
+    pub fn read(kind: ObjectKind, json: &str) -> Result<Self, FieldError> {
+        let reader = &mut serde_json::Deserializer::from_str(json);
+        Ok(match kind {
+            ObjectKind::Pod => Self::Pod(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::Service => Self::Service(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::EndpointSlice => Self::EndpointSlice(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::Node => Self::Node(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::CiliumNode => Self::CiliumNode(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::Namespace => Self::Namespace(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::ServiceAccount => Self::ServiceAccount(serde_path_to_error::deserialize(reader)?),
+        })
+    }
+
+    /// One of which only the name is known: enough to delete it.
+    #[must_use]
+    pub fn named(kind: ObjectKind, metadata: Metadata) -> Self {
+        match kind {
+            ObjectKind::Pod => Self::Pod(Box::new(PodObject { metadata, ..Default::default() })),
+            ObjectKind::Service => Self::Service(Box::new(ServiceObject { metadata, ..Default::default() })),
+            ObjectKind::EndpointSlice => {
+                Self::EndpointSlice(Box::new(EndpointSliceObject { metadata, ..Default::default() }))
+            }
+            ObjectKind::Node => Self::Node(Box::new(NodeObject { metadata, ..Default::default() })),
+            ObjectKind::CiliumNode => {
+                Self::CiliumNode(Box::new(CiliumNodeObject { metadata, ..Default::default() }))
+            }
+            ObjectKind::Namespace => Self::Namespace(NamedObject { metadata }),
+            ObjectKind::ServiceAccount => Self::ServiceAccount(NamedObject { metadata }),
+        }
+    }
+}
+
 fn read<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, FieldError> {
     serde_path_to_error::deserialize(value)
 }

@@ -23,6 +23,8 @@ pub struct Ends {
     pub hop: Hop,
     pub link: Link,
     pub edge: EdgeKey,
+    /// The client is known by its address alone, which another pod may have by now.
+    pub by_address_alone: bool,
 }
 
 impl Ends {
@@ -106,6 +108,10 @@ impl Resolver {
             None => self.index.link(&client, &server, server_address.ip),
         };
         Ends {
+            by_address_alone: flow.role == Role::Server
+                && flow.twin.is_none()
+                && !client_address.ip.is_loopback()
+                && matches!(client, Identity::Pod(_)),
             hop: verdict::hop(&client, &server, server_address.port, way),
             link,
             to_api_server: service

@@ -9,6 +9,9 @@ use crate::model::{Cookie, Endpoint, Timestamp, Transport};
 /// How long a flow waits before it is weighed without knowing its ends. A pod's object comes about a second after the
 /// pod can speak: its kubelet writes the status once a second.
 pub const IDENTITY_WAIT: Duration = Duration::from_millis(1_500);
+/// How long a flow waits whose client is known by its address alone: that the address has changed hands is news, too,
+/// which the API server tells within some 10 ms. The pod before must not be blamed.
+pub const ADDRESS_WAIT: Duration = Duration::from_millis(250);
 /// Flows that ended and still wait; one more is weighed without.
 const MAX_ENDED: usize = 4_096;
 /// Flows that are looked at again later; one more is not corrected.

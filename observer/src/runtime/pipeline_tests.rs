@@ -264,10 +264,13 @@ fn nothing_waits_where_no_news_can_come() {
 }
 
 #[test]
-fn a_known_pods_flow_does_not_wait() {
+fn a_client_known_by_its_address_alone_waits_only_for_news_that_another_has_it() {
     let mut scene = Scene::new("known", IDENTITY_WAIT);
     scene.news(0);
     scene.called("");
+    scene.pipeline.tick(at(200));
+    assert!(scene.records().is_empty());
+    scene.pipeline.tick(at(260));
     assert_eq!(scene.clients(), ["shop/orders"]);
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ends::{Ends, Resolver, may_become_known, server_reports};
+use super::late::ADDRESS_WAIT;
 use super::pipeline::Command;
 use super::provenance::Received;
 use super::record::record;
@@ -99,9 +100,11 @@ impl World {
         }
         let ends = self.resolver.ends(flow);
         let due = self.identity_due(flow);
+        let settled = flow.opened + ADDRESS_WAIT.min(self.identity_wait);
         let facts = &mut flow.session.facts;
         let late = !self.identity_wait.is_zero() && ends.may_become_known();
-        if late && now < due && facts.pending.len() < MAX_WAITING_REQUESTS {
+        let waits = (late && now < due) || (ends.by_address_alone && now < settled);
+        if waits && facts.pending.len() < MAX_WAITING_REQUESTS {
             facts.identity = Awaited::Before;
             self.note_received(flow, &ends);
             return None;

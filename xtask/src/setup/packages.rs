@@ -25,7 +25,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 24] = [
+const TOOLS: [Tool; 27] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -50,6 +50,9 @@ const TOOLS: [Tool; 24] = [
     tool("memcached", "memcached", false),
     tool("nats-server", "nats-server", false),
     tool("tinyproxy", "tinyproxy-bin", false),
+    tool("readelf", "binutils", false),
+    tool("runc", "runc", false),
+    tool("skopeo", "skopeo", false),
 ];
 
 /// Python modules that tests import: Debian's own Python has to find them, whatever other there is.
@@ -73,12 +76,12 @@ impl Packages {
             Toolchain::Own(_) | Toolchain::Nightly(_) => Vec::new(),
         };
         let wanted = |tool: &&Tool| match purpose {
-            Purpose::Build | Purpose::Fuzz => false,
+            Purpose::Build | Purpose::Chart | Purpose::Fuzz => false,
             Purpose::Demo => tool.demo,
             Purpose::Test | Purpose::All => true,
         };
         let modules: &[_] = match purpose {
-            Purpose::Build | Purpose::Demo | Purpose::Fuzz => &[],
+            Purpose::Build | Purpose::Demo | Purpose::Fuzz | Purpose::Chart => &[],
             Purpose::Test | Purpose::All => &MODULES,
         };
         Self { toolchain, tools: TOOLS.iter().filter(wanted).collect(), modules }

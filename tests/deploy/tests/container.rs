@@ -1,0 +1,129 @@
+//! The daemon in a container that has what the chart gives it: capabilities, seccomp profile, namespaces, mounts.
+//! Needs root, and fails without.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use observer_deployment::{Container, Rendered, Runtime, readme, render};
+use observer_harness::SimNode;
+use observer_integration::Directory;
+use observer_integration::wire::{self, Manners, Step};
+use serde_json::Value;
+
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+fn report(output: &std::process::Output) -> Result<Value> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).with_context(|| format!("{}: {said}", output.status))
+}
+
+/// The state of one of the doctor's checks.
+fn state<'a>(report: &'a Value, check: &str) -> &'a str {
+    let checks = report["checks"].as_array().into_iter().flatten();
+    checks.filter(|line| line["name"] == check).find_map(|line| line["state"].as_str()).unwrap_or("absent")
+}
+
+fn doctor(chart: &Rendered, runtime: Runtime) -> Result<Value> {
+    // A network namespace as the CNI leaves it: with loopback.
+    let node = SimNode::builder().start()?;
+    let pod = node.pod("observer", "observer").start()?;
+    let container = Container::new(chart, runtime, Some(pod.netns_name()))?;
+    report(&container.run(&["doctor", "--output", "json", "--cgroup-root", "/host/sys/fs/cgroup"])?)
+}
+
+#[test]
+fn the_daemon_observes_the_node_with_what_the_chart_gives_it() -> Result<()> {
+    let node = SimNode::builder().start()?;
+    let payments = node.pod("shop", "payments").start()?;
+    let orders = node.pod("shop", "orders").start()?;
+    let own = node.pod("observer", "observer").start()?;
+    let _server = wire::listen(&payments, &[(8080, Manners::Answer)])?;
+    let files = Directory::new()?;
+    files.write("inventory.yaml", node.inventory_yaml())?;
+    let path = files.path().display();
+    let chart = render(&[
+        "config.inventory=/inventory/inventory.yaml",
+        "extraVolumes[0].name=inventory",
+        &format!("extraVolumes[0].hostPath.path={path}"),
+        "extraVolumeMounts[0].name=inventory",
+        "extraVolumeMounts[0].mountPath=/inventory",
+    ])?;
+    let started = Instant::now();
+    let mut daemon = Container::new(&chart, Runtime::Containerd, Some(own.netns_name()))?.start()?;
+    let ready = format!("http://{}:9464/readyz", own.ip4);
+    while !node.host().run(["curl", "-sf", "--max-time", "3", &ready])?.status.success() {
+        ensure!(daemon.is_running()?, "it ended: {:?}", daemon.logs());
+        ensure!(started.elapsed() < READY_WITHIN, "not ready: {:?}", daemon.logs());
+        thread::sleep(Duration::from_millis(50));
+    }
+    eprintln!("ready after {:?}", started.elapsed());
+
+    let head = wire::get(&[("Authorization", "Bearer not-a-token")]);
+    wire::talk(&orders, &payments.ip4.to_string(), 8080, &[Step::Send(head.as_bytes()), Step::Hear])?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let line = ["observer", "flows", "--output", "json", "--to", "shop/payments"];
+    let record = loop {
+        // As `kubectl exec` has it: the binary is on the image's PATH, the socket where both expect it.
+        let output = daemon.exec(&line)?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let records = said.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
+        if let Some(record) = records.into_iter().find(|record| record["requests"]["total"] == 1) {
+            break record;
+        }
+        ensure!(Instant::now() < deadline, "no record: {output:?} {:?}", daemon.logs());
+        thread::sleep(Duration::from_millis(100));
+    };
+    assert_eq!(record["client"]["principal"], "shop/orders", "{record:#}");
+    assert_eq!(record["server"]["principal"], "shop/payments", "{record:#}");
+    assert_eq!(record["encryption"]["status"], "plaintext", "{record:#}");
+    assert_eq!(record["authentication"]["status"], "present", "{record:#}");
+    assert_eq!(record["node"], "n1", "{record:#}");
+    let [stdout, log] = daemon.logs();
+    ensure!(stdout.contains("\"shop/orders\""), "no record on stdout: {log}");
+    ensure!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
+
+    for command in readme::commands("kubectl --namespace observer exec daemonset/observer -- ")? {
+        let output = daemon.exec(&command.iter().map(String::as_str).collect::<Vec<_>>())?;
+        ensure!(output.status.success() && !output.stdout.is_empty(), "{command:?}: {output:?}");
+    }
+
+    // Beside the daemon, and finding the hierarchy by itself: as a person would call it.
+    let output = daemon.exec(&["observer", "doctor", "--output", "json"])?;
+    let report = report(&output)?;
+    ensure!(output.status.success(), "{report:#}");
+    assert_eq!(report["verdict"], "ok", "{report:#}");
+    assert_eq!(state(&report, "cgroup-scope"), "ok", "{report:#}");
+    Ok(())
+}
+
+#[test]
+fn without_any_one_of_the_capabilities_something_is_missing() -> Result<()> {
+    let whole = doctor(&render(&[])?, Runtime::Containerd)?;
+    assert_eq!(whole["verdict"], "ok", "{whole:#}");
+    for (rest, lost) in [
+        ("{PERFMON,NET_ADMIN}", ["capabilities", "sock_ops"].as_slice()),
+        ("{BPF,PERFMON}", &["capabilities", "sock_ops"]),
+        ("{BPF,NET_ADMIN}", &["perfmon", "cgroup_skb/ingress", "cgroup_skb/egress"]),
+    ] {
+        let report = doctor(&render(&[&format!("capabilities={rest}")])?, Runtime::Containerd)?;
+        for check in lost {
+            assert_eq!(state(&report, check), "missing", "{rest}: {report:#}");
+        }
+        assert_ne!(report["verdict"], "ok", "{rest}: {report:#}");
+    }
+    Ok(())
+}
+
+#[test]
+fn where_the_profile_of_the_runtime_forbids_bpf_the_doctor_names_the_way_out() -> Result<()> {
+    let report = doctor(&render(&[])?, Runtime::CriO)?;
+    assert_eq!(report["verdict"], "missing", "{report:#}");
+    assert_eq!(state(&report, "capabilities"), "ok", "{report:#}");
+    assert_eq!(state(&report, "seccomp"), "missing", "{report:#}");
+    let checks = report["checks"].as_array().context("no checks")?;
+    let sock_ops = checks.iter().find(|line| line["name"] == "sock_ops").context("no sock_ops")?;
+    let remedy = sock_ops["remedy"].as_str().unwrap_or_default();
+    ensure!(remedy.contains("seccompProfile"), "{report:#}");
+    Ok(())
+}
