@@ -32,7 +32,7 @@ enum Command {
     Setup(setup::Arguments),
     /// Watch a small shop on a simulated node with the real daemon, for about 20 s; needs root
     Demo(demo::Arguments),
-    /// Run all tests: unit tests, then the integration suite as root on a release build
+    /// Run all tests: unit tests, then as root the suites on a real kernel and against a real API server
     Test(test::Arguments),
     /// Write the container image as an archive, without a container engine
     Image(image::Arguments),

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: unit tests, then the daemon on a real kernel.
+//! `cargo xtask test`: unit tests, then the daemon on a real kernel, then against a real API server.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -18,6 +18,9 @@ pub struct Arguments {
     /// Run one part alone
     #[arg(long, value_enum)]
     only: Option<Part>,
+    /// Let 20,000 pods come and go, not 1,000: takes minutes
+    #[arg(long)]
+    churn: bool,
     /// Passed on to the test programs: a test's name, `--nocapture`, ...
     #[arg(last = true)]
     rest: Vec<OsString>,
@@ -27,6 +30,7 @@ pub struct Arguments {
 enum Part {
     Unit,
     Integration,
+    Kubernetes,
     /// The image, the chart, and the daemon in a container with the chart's privileges
     Deploy,
 }
@@ -54,11 +58,23 @@ pub fn run_stages(stages: &mut Stages, arguments: &Arguments) -> Result<()> {
             process::run(process::cargo().args(["test", "--no-fail-fast", "--"]).args(&arguments.rest))
         })?;
     }
-    if wanted(Part::Integration) {
+    if wanted(Part::Integration) || wanted(Part::Kubernetes) {
         stages.run("release build", || {
             process::run(process::cargo().args(["build", "--release", "--package", "observer"]))
         })?;
-        stages.run("integration tests", || process::run(&mut integration(arguments)?))?;
+    }
+    if wanted(Part::Integration) {
+        let packages = ["observer-harness", "observer-integration"];
+        stages.run("integration tests", || process::run(&mut suite(&packages, arguments)?))?;
+    }
+    if wanted(Part::Kubernetes) {
+        stages.run("kubernetes tests", || {
+            let mut command = suite(&["observer-kubernetes"], arguments)?;
+            if arguments.churn {
+                command.env("OBSERVER_CHURN_PODS", "20000");
+            }
+            process::run(&mut command)
+        })?;
     }
     if wanted(Part::Deploy) {
         stages.run("image", || image::run(&image::Arguments::default()))?;
@@ -70,22 +86,16 @@ pub fn run_stages(stages: &mut Stages, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The harness and the integration suite: built by the user, run as root.
-fn integration(arguments: &Arguments) -> Result<Command> {
+/// Suites that need the release build: built by the user, run as root.
+fn suite(packages: &[&str], arguments: &Arguments) -> Result<Command> {
     let observer = workspace::release_observer()?;
     if !observer.is_file() {
         bail!("{} is missing: run `cargo build --release -p observer` first", observer.display());
     }
     let mut command = process::cargo();
     command
-        .args([
-            "test",
-            "--no-fail-fast",
-            "--package",
-            "observer-harness",
-            "--package",
-            "observer-integration",
-        ])
+        .args(["test", "--no-fail-fast"])
+        .args(packages.iter().flat_map(|package| ["--package", package]))
         .args(["--", "--test-threads", INTEGRATION_THREADS])
         .args(&arguments.rest)
         .env("OBSERVER_BIN", observer);

@@ -28,7 +28,7 @@ pub use flows::FlowsArgs;
 pub use output::Format;
 pub use parse::{one_line, with_causes};
 pub use run::{LogLevel, Output, RunArgs};
-pub use settings::{IssuerKeys, RunSettings};
+pub use settings::{IssuerKeys, KeysAt, RunSettings};
 
 /// Shows which service calls which, as whom, encrypted or not, with which credential, declared or not.
 #[derive(Clone, Debug, Parser)]

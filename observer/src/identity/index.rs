@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +8,10 @@ use ipnet::IpNet;
 use super::address_history::AddressHistory;
 use super::cgroup;
 use super::intern::Interner;
+use super::lists::{Lists, Mark};
 use super::malformed::{Malformed, Problem, parse_ip};
 use super::nodes::{self, Nodes};
-use super::objects::{EndpointSliceObject, Metadata, Object, PodObject, ServiceObject};
+use super::objects::{EndpointSliceObject, Metadata, Object, ObjectKind, PodObject, ServiceObject};
 use super::services::{Endpoint, Endpoints, Key, ServiceMatch, Services};
 use super::workload;
 use crate::model::{Identity, Pod, Port, Timestamp, Transport, Workload};
@@ -62,8 +63,9 @@ pub struct Index {
     departed_early: u64,
     nodes: Nodes,
     services: Services,
-    namespaces: HashSet<Arc<str>>,
-    service_accounts: HashSet<Key>,
+    namespaces: HashMap<Arc<str>, Mark>,
+    service_accounts: HashMap<Key, Mark>,
+    lists: Lists,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,7 @@ struct Entry {
     departed: Option<Timestamp>,
     /// Addresses it had before it got others: to be forgotten along with it.
     former: VecDeque<IpAddr>,
+    listed: Mark,
 }
 
 impl Index {
@@ -90,8 +93,9 @@ impl Index {
             departed_early: 0,
             nodes: Nodes::new(settings.cluster_cidrs),
             services: Services::default(),
-            namespaces: HashSet::new(),
-            service_accounts: HashSet::new(),
+            namespaces: HashMap::new(),
+            service_accounts: HashMap::new(),
+            lists: Lists::default(),
         }
     }
 
@@ -101,24 +105,95 @@ impl Index {
     /// The object cannot be used; the index is as it was.
     pub fn apply(&mut self, object: &Object, now: Timestamp) -> Result<(), Malformed> {
         self.forget_departed(now);
+        let taken = self.take_in(object, now);
+        if taken.is_err() {
+            self.still_there(object.kind(), object.metadata());
+        }
+        taken
+    }
+
+    /// A list of all objects of this kind begins: each of them will be applied, or said to be [`Self::still_there`].
+    /// A list that was broken off is begun anew.
+    pub fn begin_list(&mut self, kind: ObjectKind) {
+        self.lists.begin(kind);
+    }
+
+    /// The list is complete: what was not part of it is deleted. Answers how many were.
+    pub fn end_list(&mut self, kind: ObjectKind, now: Timestamp) -> usize {
+        let listed = self.lists.current(kind);
+        match kind {
+            ObjectKind::Pod => {
+                let gone =
+                    self.pods.values().filter(|entry| entry.departed.is_none() && entry.listed != listed);
+                let gone: Vec<Arc<str>> = gone.map(|entry| entry.pod.uid.clone()).collect();
+                gone.iter().for_each(|uid| self.delete_pod(uid, now));
+                gone.len()
+            }
+            ObjectKind::Service => {
+                let gone = self.services.unlisted(listed);
+                gone.iter().for_each(|key| self.services.delete(key));
+                gone.len()
+            }
+            ObjectKind::EndpointSlice => {
+                let gone = self.services.unlisted_slices(listed);
+                gone.iter().for_each(|key| self.services.delete_slice(key));
+                gone.len()
+            }
+            ObjectKind::Node => {
+                let gone = self.nodes.unlisted(listed);
+                gone.iter().for_each(|name| self.nodes.delete(name));
+                gone.len()
+            }
+            ObjectKind::Namespace => keep_listed(&mut self.namespaces, listed),
+            ObjectKind::ServiceAccount => keep_listed(&mut self.service_accounts, listed),
+        }
+    }
+
+    /// The object exists, but nothing could be read of it: what is known stays.
+    pub fn still_there(&mut self, kind: ObjectKind, metadata: &Metadata) {
+        let listed = self.lists.current(kind);
+        let key = || Some((Arc::from(metadata.namespace.as_deref()?), Arc::from(metadata.name.as_deref()?)));
+        let name = metadata.name.as_deref().unwrap_or_default();
+        match kind {
+            ObjectKind::Pod => {
+                let entry = metadata.uid.as_deref().and_then(|uid| self.pods.get_mut(uid));
+                entry.into_iter().for_each(|entry| entry.listed = listed);
+            }
+            ObjectKind::Service => key().into_iter().for_each(|key| self.services.mark(&key, listed)),
+            ObjectKind::EndpointSlice => {
+                key().into_iter().for_each(|key| self.services.mark_slice(&key, listed));
+            }
+            ObjectKind::Node => self.nodes.mark(name, listed),
+            ObjectKind::Namespace => {
+                self.namespaces.get_mut(name).into_iter().for_each(|mark| *mark = listed);
+            }
+            ObjectKind::ServiceAccount => {
+                let mark = key().and_then(|key| self.service_accounts.get_mut(&key));
+                mark.into_iter().for_each(|mark| *mark = listed);
+            }
+        }
+    }
+
+    fn take_in(&mut self, object: &Object, now: Timestamp) -> Result<(), Malformed> {
+        let listed = self.lists.current(object.kind());
         match object {
-            Object::Pod(pod) => self.apply_pod(pod, now),
-            Object::Service(service) => self.apply_service(service),
-            Object::EndpointSlice(slice) => self.apply_slice(slice),
+            Object::Pod(pod) => self.apply_pod(pod, now, listed),
+            Object::Service(service) => self.apply_service(service, listed),
+            Object::EndpointSlice(slice) => self.apply_slice(slice, listed),
             Object::Node(node) => {
                 let name = required(node.metadata.name.as_deref(), "Node", "metadata.name", "node")?;
                 let name = self.names.intern(name);
-                self.nodes.apply(name, node)
+                self.nodes.apply(name, node, listed)
             }
             Object::Namespace(namespace) => {
                 let name =
                     required(namespace.metadata.name.as_deref(), "Namespace", "metadata.name", "namespace")?;
                 let name = self.names.intern(name);
-                insert_name(&mut self.namespaces, name, "Namespace", "Namespaces")
+                insert_name(&mut self.namespaces, name, listed, "Namespace", "Namespaces")
             }
             Object::ServiceAccount(account) => {
                 let (key, text) = self.key(&account.metadata, "ServiceAccount", "serviceaccount")?;
-                insert_name(&mut self.service_accounts, key, &text, "ServiceAccounts")
+                insert_name(&mut self.service_accounts, key, listed, &text, "ServiceAccounts")
             }
         }
     }
@@ -245,7 +320,7 @@ impl Index {
     #[must_use]
     pub fn knows_service_account(&self, namespace: &str, name: &str) -> bool {
         let key = (Arc::from(namespace), Arc::from(name));
-        self.service_accounts.contains(&key)
+        self.service_accounts.contains_key(&key)
             || self.pods().any(|pod| *pod.namespace == *namespace && *pod.service_account == *name)
     }
 
@@ -267,7 +342,7 @@ impl Index {
         }
     }
 
-    fn apply_pod(&mut self, object: &PodObject, now: Timestamp) -> Result<(), Malformed> {
+    fn apply_pod(&mut self, object: &PodObject, now: Timestamp, listed: Mark) -> Result<(), Malformed> {
         let ((namespace, name), text) = self.key(&object.metadata, "Pod", "pod")?;
         let uid = required(object.metadata.uid.as_deref(), &text, "metadata.uid", "pod")?;
         let status = &object.status;
@@ -297,7 +372,7 @@ impl Index {
             self.static_pods.insert(hash.clone(), uid.clone());
         }
         let hash_now = hash.clone();
-        let entry = Entry { pod: pod.clone(), hash, ended, departed: None, former: VecDeque::new() };
+        let entry = Entry { pod: pod.clone(), hash, ended, departed: None, former: VecDeque::new(), listed };
         let held =
             |pod: &Pod, ended: bool| if pod.host_network || ended { Vec::new() } else { pod.ips.clone() };
         let holds = held(&pod, ended);
@@ -404,14 +479,14 @@ impl Index {
         }
     }
 
-    fn apply_service(&mut self, object: &ServiceObject) -> Result<(), Malformed> {
+    fn apply_service(&mut self, object: &ServiceObject, listed: Mark) -> Result<(), Malformed> {
         let (key, text) = self.key(&object.metadata, "Service", "service")?;
-        self.services.apply(key, object, &text)
+        self.services.apply(key, object, &text, listed)
     }
 
-    fn apply_slice(&mut self, object: &EndpointSliceObject) -> Result<(), Malformed> {
+    fn apply_slice(&mut self, object: &EndpointSliceObject, listed: Mark) -> Result<(), Malformed> {
         let (key, text) = self.key(&object.metadata, "EndpointSlice", "endpointslice")?;
-        self.services.apply_slice(key, object, &text)
+        self.services.apply_slice(key, object, &text, listed)
     }
 
     fn shared_service_account(&self, key: &Key) -> Option<Key> {
@@ -460,16 +535,23 @@ fn required<'a>(
 }
 
 fn insert_name<T: std::hash::Hash + Eq>(
-    names: &mut HashSet<T>,
+    names: &mut HashMap<T, Mark>,
     name: T,
+    listed: Mark,
     object: &str,
     kind: &'static str,
 ) -> Result<(), Malformed> {
-    if names.len() >= MAX_NAMES && !names.contains(&name) {
+    if names.len() >= MAX_NAMES && !names.contains_key(&name) {
         return Err(Malformed::new(object, Problem::Full { bound: MAX_NAMES, kind }));
     }
-    names.insert(name);
+    names.insert(name, listed);
     Ok(())
+}
+
+fn keep_listed<T: std::hash::Hash + Eq>(names: &mut HashMap<T, Mark>, listed: Mark) -> usize {
+    let before = names.len();
+    names.retain(|_, mark| *mark == listed);
+    before - names.len()
 }
 
 /// The one value that all have; `None` if there is none, one is unknown, or two differ.

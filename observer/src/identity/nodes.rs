@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::lists::Mark;
 use super::malformed::{Malformed, Problem, parse_cidr, parse_ip};
 use super::objects::NodeObject;
 
@@ -24,6 +25,7 @@ pub(super) struct Nodes {
 struct Node {
     addresses: Vec<IpAddr>,
     ranges: Vec<IpNet>,
+    listed: Mark,
 }
 
 impl Nodes {
@@ -32,7 +34,12 @@ impl Nodes {
         Self { configured, nodes: HashMap::new(), addresses: HashMap::new(), ranges }
     }
 
-    pub(super) fn apply(&mut self, name: Arc<str>, object: &NodeObject) -> Result<(), Malformed> {
+    pub(super) fn apply(
+        &mut self,
+        name: Arc<str>,
+        object: &NodeObject,
+        listed: Mark,
+    ) -> Result<(), Malformed> {
         let text = format!("Node {name}");
         let mut addresses = Vec::new();
         let mut internal = false;
@@ -58,7 +65,7 @@ impl Nodes {
         }
         // Heartbeats change a Node every few minutes, and its ranges never.
         let changed = old.is_none_or(|old| old.ranges != ranges);
-        self.nodes.insert(name, Node { addresses, ranges });
+        self.nodes.insert(name, Node { addresses, ranges, listed });
         if changed {
             self.merge_ranges();
         }
@@ -69,6 +76,17 @@ impl Nodes {
         if self.remove(name).is_some() {
             self.merge_ranges();
         }
+    }
+
+    pub(super) fn mark(&mut self, name: &str, listed: Mark) {
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.listed = listed;
+        }
+    }
+
+    /// The nodes that are not part of this list.
+    pub(super) fn unlisted(&self, listed: Mark) -> Vec<Arc<str>> {
+        self.nodes.iter().filter(|(_, node)| node.listed != listed).map(|(name, _)| name.clone()).collect()
     }
 
     pub(super) fn at(&self, ip: IpAddr) -> Option<&Arc<str>> {

@@ -17,6 +17,22 @@ pub enum Object {
     ServiceAccount(NamedObject),
 }
 
+/// What there are lists and watches of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObjectKind {
+    Pod,
+    Service,
+    EndpointSlice,
+    Node,
+    Namespace,
+    ServiceAccount,
+}
+
+impl ObjectKind {
+    pub const ALL: [Self; 6] =
+        [Self::Pod, Self::Service, Self::EndpointSlice, Self::Node, Self::Namespace, Self::ServiceAccount];
+}
+
 /// A field that does not hold what the API says it holds; its text names the field's path.
 pub type FieldError = serde_path_to_error::Error<serde_json::Error>;
 
@@ -39,6 +55,62 @@ impl Object {
             _ => return Ok(None),
         };
         Ok(Some(object))
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> ObjectKind {
+        match self {
+            Self::Pod(_) => ObjectKind::Pod,
+            Self::Service(_) => ObjectKind::Service,
+            Self::EndpointSlice(_) => ObjectKind::EndpointSlice,
+            Self::Node(_) => ObjectKind::Node,
+            Self::Namespace(_) => ObjectKind::Namespace,
+            Self::ServiceAccount(_) => ObjectKind::ServiceAccount,
+        }
+    }
+
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        match self {
+            Self::Pod(pod) => &pod.metadata,
+            Self::Service(service) => &service.metadata,
+            Self::EndpointSlice(slice) => &slice.metadata,
+            Self::Node(node) => &node.metadata,
+            Self::Namespace(named) | Self::ServiceAccount(named) => &named.metadata,
+        }
+    }
+}
+
+impl Object {
+    /// Reads the JSON of an object whose kind is known from where it came.
+    ///
+    /// # Errors
+    /// A field of another type than the API's.
+    pub fn read(kind: ObjectKind, json: &str) -> Result<Self, FieldError> {
+        let reader = &mut serde_json::Deserializer::from_str(json);
+        Ok(match kind {
+            ObjectKind::Pod => Self::Pod(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::Service => Self::Service(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::EndpointSlice => Self::EndpointSlice(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::Node => Self::Node(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::Namespace => Self::Namespace(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::ServiceAccount => Self::ServiceAccount(serde_path_to_error::deserialize(reader)?),
+        })
+    }
+
+    /// One of which only the name is known: enough to delete it.
+    #[must_use]
+    pub fn named(kind: ObjectKind, metadata: Metadata) -> Self {
+        match kind {
+            ObjectKind::Pod => Self::Pod(Box::new(PodObject { metadata, ..Default::default() })),
+            ObjectKind::Service => Self::Service(Box::new(ServiceObject { metadata, ..Default::default() })),
+            ObjectKind::EndpointSlice => {
+                Self::EndpointSlice(Box::new(EndpointSliceObject { metadata, ..Default::default() }))
+            }
+            ObjectKind::Node => Self::Node(Box::new(NodeObject { metadata, ..Default::default() })),
+            ObjectKind::Namespace => Self::Namespace(NamedObject { metadata }),
+            ObjectKind::ServiceAccount => Self::ServiceAccount(NamedObject { metadata }),
+        }
     }
 }
 

@@ -2,6 +2,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::lists::Mark;
 use super::malformed::{Malformed, Problem, parse_ip};
 use super::objects::{EndpointSliceObject, NumberOrName, ServiceObject};
 use crate::model::{Identity, Transport};
@@ -48,12 +49,14 @@ struct Service {
     targets: Vec<((u16, Transport), u16)>,
     node_ports: Vec<(u16, Transport)>,
     selector: Vec<(Arc<str>, Arc<str>)>,
+    listed: Mark,
 }
 
 #[derive(Debug)]
 struct Slice {
     service: Key,
     endpoints: Vec<Endpoint>,
+    listed: Mark,
 }
 
 /// What a Service sends its clients to.
@@ -72,7 +75,13 @@ pub(super) enum Endpoints<'a> {
 }
 
 impl Services {
-    pub(super) fn apply(&mut self, key: Key, object: &ServiceObject, text: &str) -> Result<(), Malformed> {
+    pub(super) fn apply(
+        &mut self,
+        key: Key,
+        object: &ServiceObject,
+        text: &str,
+        listed: Mark,
+    ) -> Result<(), Malformed> {
         let spec = &object.spec;
         let mut service = Service {
             selector: spec
@@ -80,6 +89,7 @@ impl Services {
                 .iter()
                 .map(|(key, value)| (key.as_str().into(), value.as_str().into()))
                 .collect(),
+            listed,
             ..Service::default()
         };
         let cluster_ips = spec.cluster_ips.iter().chain(&spec.cluster_ip);
@@ -147,6 +157,7 @@ impl Services {
         key: Key,
         object: &EndpointSliceObject,
         text: &str,
+        listed: Mark,
     ) -> Result<(), Malformed> {
         let mut endpoints = Vec::with_capacity(object.endpoints.len());
         for endpoint in &object.endpoints {
@@ -165,7 +176,7 @@ impl Services {
         }
         let service = (key.0.clone(), Arc::from(service.as_str()));
         self.slices_of.entry(service.clone()).or_default().insert(key.1.clone());
-        self.slices.insert(key, Slice { service, endpoints });
+        self.slices.insert(key, Slice { service, endpoints, listed });
         Ok(())
     }
 
@@ -207,6 +218,30 @@ impl Services {
                 Endpoints::Listed(slices.flat_map(|slice| &slice.endpoints).collect())
             }
         }
+    }
+
+    pub(super) fn mark(&mut self, key: &Key, listed: Mark) {
+        if let Some(service) = self.services.get_mut(key) {
+            service.listed = listed;
+        }
+    }
+
+    pub(super) fn mark_slice(&mut self, key: &Key, listed: Mark) {
+        if let Some(slice) = self.slices.get_mut(key) {
+            slice.listed = listed;
+        }
+    }
+
+    /// The Services that are not part of this list.
+    pub(super) fn unlisted(&self, listed: Mark) -> Vec<Key> {
+        let services = self.services.iter().filter(|(_, service)| service.listed != listed);
+        services.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// The EndpointSlices that are not part of this list.
+    pub(super) fn unlisted_slices(&self, listed: Mark) -> Vec<Key> {
+        let slices = self.slices.iter().filter(|(_, slice)| slice.listed != listed);
+        slices.map(|(key, _)| key.clone()).collect()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::clock;
+use super::hearing::Hearing;
+use super::trust::Trust;
 use super::pipeline::{Command, Pipeline};
 use crate::decode::DecodeError;
 use crate::model::Event;
@@ -30,6 +32,9 @@ pub struct Observation {
     pub metrics: Arc<Metrics>,
     pub heartbeat: Heartbeat,
     pub self_test: Option<SelfTest>,
+    /// News of the cluster, where there is an API server.
+    pub hearing: Option<Hearing>,
+    pub trust: Trust,
     /// A UDP conversation this long without a datagram is over.
     pub udp_idle: Duration,
 }
@@ -52,11 +57,13 @@ impl Observation {
         loop {
             let stopping = stop.load(Ordering::Relaxed);
             let drained = self.drain(clock);
+            let heard = self.listen();
             let now = Instant::now();
             if now - ticked >= TICK {
                 ticked = now;
                 self.pipeline.tick(clock::now());
                 self.tell_kernel();
+                self.trust.keep_up(self.pipeline.verifier());
                 self.heartbeat.beat(clock::now());
             }
             if now - kept >= HOUSEKEEPING {
@@ -75,7 +82,7 @@ impl Observation {
                 self.keep_house(clock);
                 return;
             }
-            wait = if drained == 0 { (wait * 2).min(IDLE_WAIT) } else { BUSY_WAIT };
+            wait = if drained == 0 && heard == 0 { (wait * 2).min(IDLE_WAIT) } else { BUSY_WAIT };
             if drained < BATCH {
                 self.probe.wait(wait);
             }
@@ -102,6 +109,11 @@ impl Observation {
         }
         self.tell_kernel();
         drained
+    }
+
+    fn listen(&mut self) -> usize {
+        let Some(hearing) = &mut self.hearing else { return 0 };
+        hearing.listen(self.pipeline.index(), &self.metrics)
     }
 
     fn tell_kernel(&mut self) {
@@ -142,6 +154,9 @@ impl Observation {
         }
         self.metrics.lost_total("token", self.pipeline.forgotten_sightings());
         self.metrics.open_flows(self.pipeline.open_flows());
+        if let Some(hearing) = &mut self.hearing {
+            hearing.keep_house(self.pipeline.index(), &self.metrics, now);
+        }
     }
 
     /// Blind without an error is the worst that can happen: say it.

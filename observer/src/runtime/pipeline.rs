@@ -10,6 +10,7 @@ use super::session::{Scribe, Session};
 use super::world::World;
 use crate::conntrack::{self, Flow, Piece, Role, Table};
 use crate::graph::Graph;
+use crate::identity::Index;
 use crate::model::{Cookie, Direction, Encryption, Event, Timestamp, Transport};
 use crate::protocol;
 use crate::sink::Sinks;
@@ -194,6 +195,16 @@ impl Pipeline {
     /// Evidence was lost: nothing may be concluded from not having seen it.
     pub fn lost_evidence(&mut self) {
         self.world.received.lost();
+    }
+
+    /// Who is who, for news of the cluster.
+    pub fn index(&mut self) -> &mut Index {
+        &mut self.world.resolver.index
+    }
+
+    /// What makes a token good, for news of its issuers.
+    pub fn verifier(&mut self) -> &mut Verifier {
+        &mut self.verifier
     }
 
     #[must_use]

@@ -12,7 +12,7 @@ const VALUES: [&[&str]; 9] = [
     &[],
     &["namespace.create=true"],
     &["privileged=true"],
-    &["rbac.posture=false", "rbac.ciliumNodes=false"],
+    &["rbac.posture=true", "rbac.ciliumNodes=false"],
     &["rbac.create=false", "serviceAccount.create=false", "serviceAccount.name=mine"],
     &["metrics.podMonitor.enabled=true", "metrics.service.enabled=false"],
     &["metrics.serviceMonitor.enabled=true", "metrics.port=9999", "metrics.address=[::]"],
@@ -120,16 +120,16 @@ fn the_cluster_role_only_reads_and_never_secrets() -> Result<()> {
         }
         let rules = chart.one("ClusterRole")?["rules"].as_array().context("no rules")?;
         for rule in rules {
-            assert_eq!(words(&rule["verbs"]), BTreeSet::from(["get", "list", "watch"]), "{values:?}");
+            assert_eq!(words(&rule["verbs"]), BTreeSet::from(["list", "watch"]), "{values:?}");
             for resource in words(&rule["resources"]) {
                 ensure!(!resource.contains("secrets") && !resource.contains('*'), "{values:?}: {resource}");
             }
             ensure!(!words(&rule["apiGroups"]).contains("*"), "{values:?}: {rule}");
         }
         let resources: BTreeSet<_> = rules.iter().flat_map(|rule| words(&rule["resources"])).collect();
-        let wanted = !values.contains(&"rbac.posture=false");
-        assert_eq!(resources.contains("ciliumnodes"), wanted, "{values:?}");
-        assert_eq!(resources.contains("clusterrolebindings"), wanted, "{values:?}");
+        let posture = values.contains(&"rbac.posture=true");
+        assert_eq!(resources.contains("ciliumnodes"), !posture, "{values:?}");
+        assert_eq!(resources.contains("clusterrolebindings"), posture, "{values:?}");
         for always in ["pods", "services", "nodes", "namespaces", "serviceaccounts", "endpointslices"] {
             ensure!(resources.contains(always), "{values:?}: no {always}");
         }

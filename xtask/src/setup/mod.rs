@@ -7,6 +7,7 @@ mod go_module;
 mod helm;
 mod linker;
 mod packages;
+mod servers;
 
 use std::time::Instant;
 
@@ -91,6 +92,11 @@ fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
     ];
     if matches!(purpose, Purpose::Test | Purpose::All) {
         steps.extend(helm_steps()?);
+        let servers = servers::Servers::read()?;
+        if let Some(go) = servers.compiler()? {
+            steps.push(Box::new(go));
+        }
+        steps.push(Box::new(servers));
     }
     if purpose == Purpose::All {
         steps.push(Box::new(cargo_deny::Components));
