@@ -92,20 +92,16 @@ impl Container {
     pub fn in_cluster(self, cluster: &InCluster) -> Result<Self> {
         self.change(|config| {
             let (host, port) = (cluster.address.ip(), cluster.address.port());
-            let environment = [
-                json!(format!("KUBERNETES_SERVICE_HOST={host}")),
-                json!(format!("KUBERNETES_SERVICE_PORT={port}")),
-            ];
             let mount =
                 json!({"mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true});
-            for (list, more) in [
-                (&mut config["process"]["env"], environment.as_slice()),
-                (&mut config["mounts"], &[bind(cluster.files.path(), &mount)]),
-            ] {
+            let add = |list: &mut Value, more: Value| {
                 if let Some(list) = list.as_array_mut() {
-                    list.extend_from_slice(more);
+                    list.push(more);
                 }
-            }
+            };
+            add(&mut config["process"]["env"], json!(format!("KUBERNETES_SERVICE_HOST={host}")));
+            add(&mut config["process"]["env"], json!(format!("KUBERNETES_SERVICE_PORT={port}")));
+            add(&mut config["mounts"], bind(cluster.files.path(), &mount));
         })?;
         Ok(self)
     }
