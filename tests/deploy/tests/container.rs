@@ -85,7 +85,7 @@ fn the_daemon_observes_the_node_with_what_the_chart_gives_it() -> Result<()> {
     ])?;
     let mut daemon = Container::new(&chart, Runtime::Containerd, Some(own.netns_name()))?.start()?;
     let ready = format!("http://{}:9464/readyz", own.ip4);
-    wait_ready(&mut daemon, || Ok(node.host().run(["curl", "-sf", "--max-time", "3", &ready])?))?;
+    wait_ready(&mut daemon, || node.host().run(["curl", "-sf", "--max-time", "3", &ready]))?;
     let record = call(&daemon, &orders, &payments.ip4.to_string())?;
     assert_eq!(record["client"]["principal"], "shop/orders", "{record:#}");
     assert_eq!(record["server"]["principal"], "shop/payments", "{record:#}");
