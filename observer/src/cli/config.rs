@@ -54,6 +54,13 @@ pub struct ConfiguredIssuer {
     pub ca: Option<PathBuf>,
 }
 
+/// What the operator says of the links between nodes. WireGuard need not be said: its keys are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkEncryption {
+    Ipsec,
+}
+
 /// The keys of the file: those of the flags, and settings that are too long for a flag.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -76,6 +83,8 @@ pub struct ConfigFile {
     pub exemptions: Vec<Exemption>,
     /// Request headers besides Authorization that hold credentials.
     pub credential_headers: Vec<String>,
+    /// What encrypts all links between nodes, where nothing in the cluster's objects tells.
+    pub link_encryption: Option<LinkEncryption>,
     /// Samples that `/metrics` may have.
     pub series_budget: Option<usize>,
     /// Bytes captured each time a client speaks.

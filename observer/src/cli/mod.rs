@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::probe::CANARY_COMMAND;
-pub use config::{ConfigFile, Exemption};
+pub use config::{ConfigFile, Exemption, LinkEncryption};
 pub use doctor::DoctorArgs;
 pub use edges::EdgesArgs;
 pub use explain::explain;

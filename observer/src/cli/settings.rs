@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use observer_common::Settings;
 
 use super::CliError;
-use super::config::{ConfigFile, ConfiguredIssuer, Exemption};
+use super::config::{ConfigFile, ConfiguredIssuer, Exemption, LinkEncryption};
 use super::filter::principal;
 use super::run::{LogLevel, Output, RunArgs};
 use crate::sink::{DEFAULT_SERIES_BUDGET, DEFAULT_SOCKET, MIN_SERIES_BUDGET};
@@ -36,7 +36,10 @@ pub struct IssuerKeys {
 pub enum KeysAt {
     File(PathBuf),
     /// Without `url`: where the issuer's discovery document says.
-    Server { url: Option<String>, ca: Option<PathBuf> },
+    Server {
+        url: Option<String>,
+        ca: Option<PathBuf>,
+    },
 }
 
 /// See the module.
@@ -60,6 +63,8 @@ pub struct RunSettings {
     pub exemptions: Vec<Exemption>,
     /// Lower-case names of request headers.
     pub credential_headers: Vec<String>,
+    /// What encrypts all links between nodes.
+    pub link_encryption: Option<LinkEncryption>,
     /// Samples that `/metrics` may have.
     pub series_budget: usize,
     /// Bytes captured each time a client speaks.
@@ -114,7 +119,8 @@ impl RunSettings {
         };
         let mut issuers = pair(issuer, jwks)?;
         for configured in file.issuers {
-            let keys = configured_issuer(configured, &issuers).map_err(|why| in_file(format!("issuers: {why}")))?;
+            let keys =
+                configured_issuer(configured, &issuers).map_err(|why| in_file(format!("issuers: {why}")))?;
             issuers.push(keys);
         }
         let node_name = args
@@ -140,6 +146,7 @@ impl RunSettings {
             log_level: args.log_level.or(file.log_level).unwrap_or_default(),
             exemptions: file.exemptions,
             credential_headers,
+            link_encryption: file.link_encryption,
             series_budget,
             client_allowance,
             udp_idle: Duration::from_secs(udp_idle),
@@ -185,7 +192,9 @@ fn configured_issuer(configured: ConfiguredIssuer, others: &[IssuerKeys]) -> Res
     }
     let keys = match (jwks, jwks_url) {
         (Some(_), Some(_)) => return Err(format!("{issuer} has jwks and jwks_url; keep one")),
-        (Some(_), None) if ca.is_some() => return Err(format!("{issuer} has jwks, a file, and ca; remove ca")),
+        (Some(_), None) if ca.is_some() => {
+            return Err(format!("{issuer} has jwks, a file, and ca; remove ca"));
+        }
         (Some(file), None) => KeysAt::File(file),
         (None, url) => KeysAt::Server { url, ca },
     };

@@ -126,7 +126,10 @@ client_allowance: 4096
     .unwrap();
     assert_eq!(settings.inventory, Some("/i".into()));
     assert_eq!(settings.graphs, [PathBuf::from("/g1"), "/g2".into()]);
-    assert_eq!(settings.issuers[1], IssuerKeys { issuer: "https://b".into(), keys: KeysAt::File("/b.json".into()) });
+    assert_eq!(
+        settings.issuers[1],
+        IssuerKeys { issuer: "https://b".into(), keys: KeysAt::File("/b.json".into()) }
+    );
     assert!(settings.api_audiences.is_empty(), "the first issuer's, whoever that turns out to be");
     assert_eq!(settings.cluster_cidrs[0].to_string(), "10.244.0.0/16");
     assert_eq!(settings.node_name, "n9");
@@ -151,7 +154,10 @@ fn flags_win_over_the_file() {
     assert_eq!(settings.listen.port(), 1);
     assert_eq!(settings.graphs, [PathBuf::from("/mine")]);
     assert_eq!(settings.output, Output::None);
-    assert_eq!(settings.issuers, [IssuerKeys { issuer: "https://c".into(), keys: KeysAt::File("/c".into()) }]);
+    assert_eq!(
+        settings.issuers,
+        [IssuerKeys { issuer: "https://c".into(), keys: KeysAt::File("/c".into()) }]
+    );
     assert_eq!(settings.api_audiences, ["x"]);
     assert_eq!(settings.socket.to_str(), Some("/s"));
 }
@@ -193,7 +199,10 @@ issuers:
   - {issuer: 'spiffe://example.org', jwks_url: 'https://bundle.example/keys'}
 ";
     let settings = load(&[], file).unwrap();
-    let server = |url: Option<&str>, ca: Option<&str>| KeysAt::Server { url: url.map(Into::into), ca: ca.map(Into::into) };
+    let server = |url: Option<&str>, ca: Option<&str>| KeysAt::Server {
+        url: url.map(Into::into),
+        ca: ca.map(Into::into),
+    };
     let keys: Vec<_> = settings.issuers.into_iter().map(|issuer| issuer.keys).collect();
     let bundle = server(Some("https://bundle.example/keys"), None);
     assert_eq!(keys, [KeysAt::File("/a.json".into()), server(None, Some("/ca.pem")), bundle]);

@@ -81,7 +81,9 @@ impl Access {
     /// Whether there is anything to find: an API server was meant.
     #[must_use]
     pub fn is_meant() -> bool {
-        [KUBECONFIG, IN_CLUSTER].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+        [KUBECONFIG, IN_CLUSTER]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
     }
 
     /// The claims of this process's own token, in JSON. Its signature never leaves this function.

@@ -64,7 +64,8 @@ fn of_answers(url: &str, answers: &[Allowed]) -> Vec<Finding> {
             "" => String::new(),
             group => format!(" of {group}"),
         };
-        let remedy = format!("give this ServiceAccount a ClusterRole that may {verbs} {}{group}", resource.name());
+        let remedy =
+            format!("give this ServiceAccount a ClusterRole that may {verbs} {}{group}", resource.name());
         lacking("cluster-role", format!("may not {verbs} {}", resource.name()), cost(*resource), remedy)
     }));
     if findings.len() == 1 {
@@ -79,6 +80,7 @@ const fn cost(resource: Resource) -> &'static str {
         ObjectKind::Service => "who dials a Service's address calls somebody unknown",
         ObjectKind::EndpointSlice => "a Service's backends are those that its selector means",
         ObjectKind::Node => "nodes look like hosts outside of the cluster, and so do unknown pods",
+        ObjectKind::CiliumNode => "links that Cilium encrypts are taken for plain ones",
         ObjectKind::Namespace | ObjectKind::ServiceAccount => {
             "a graph that names a ServiceAccount which does not exist is not noticed"
         }

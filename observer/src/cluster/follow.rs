@@ -143,15 +143,20 @@ impl Follower {
                 tracing::info!(resource, "the API server does not stream lists: asking for whole ones");
                 return Some(Duration::ZERO);
             }
-            Failure::Absent => (WatchState::Absent, true, 2 * REFUSED, "the cluster has none".to_owned()),
+            Failure::Absent => {
+                if self.version.take().is_some() && self.say_none().await.is_err() {
+                    return None;
+                }
+                (WatchState::Absent, true, 2 * REFUSED, "the cluster has none".to_owned())
+            }
             Failure::Denied(why) => (WatchState::Denied, true, REFUSED, why),
             Failure::Lost(why) => (WatchState::Down { since: self.last_heard }, false, self.wait(), why),
         };
-        let optional = state == WatchState::Absent && self.resource.is_optional();
+        let expected = settled && self.resource.is_optional();
         self.watches.set(self.resource, state);
         if self.told.as_deref() != Some(complaint.as_str()) {
-            if optional {
-                tracing::debug!(resource, "{complaint}");
+            if expected {
+                tracing::debug!(resource, "not watched: {complaint}");
             } else {
                 tracing::warn!(resource, "not watched: {complaint}");
             }
@@ -175,7 +180,9 @@ impl Follower {
         let stream = tokio::time::timeout(OPEN_WITHIN, opening).await.map_err(|_| silent(OPEN_WITHIN))?;
         let mut stream = stream.map_err(|error| match classify(&error) {
             // A parameter that it does not know, or that is switched off.
-            Failure::Lost(_) if !complete && matches!(code(&error), Some(400 | 422)) => Failure::NoStreamedLists,
+            Failure::Lost(_) if !complete && matches!(code(&error), Some(400 | 422)) => {
+                Failure::NoStreamedLists
+            }
             failure => failure,
         })?;
         let opened = Instant::now();
@@ -224,7 +231,9 @@ impl Follower {
                     }
                 }
                 Ok(Line::Error { code: 410, .. }) => return Err(Failure::Gone),
-                Ok(Line::Error { code, message }) => return Err(Failure::Lost(format!("{message} ({code})"))),
+                Ok(Line::Error { code, message }) => {
+                    return Err(Failure::Lost(format!("{message} ({code})")));
+                }
                 Ok(Line::Other) => {}
                 Err(error) => self.say_malformed(&HeadMetadata::default(), error.to_string()).await?,
             }
@@ -256,10 +265,13 @@ impl Follower {
 
     fn watch_uri(&self) -> String {
         let lasts = LASTS + (random() * LASTS_MORE as f64) as u64;
-        let common = format!("{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={lasts}", self.resource.path());
+        let common =
+            format!("{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={lasts}", self.resource.path());
         match &self.version {
             Some(version) => format!("{common}&resourceVersion={version}"),
-            None => format!("{common}&resourceVersion=0&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"),
+            None => {
+                format!("{common}&resourceVersion=0&sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
+            }
         }
     }
 
@@ -279,6 +291,12 @@ impl Follower {
     async fn say_malformed(&self, head: &HeadMetadata, problem: String) -> Result<(), Failure> {
         let object = head.called(self.resource.kind());
         self.say(Change::Malformed { object, metadata: Box::new(head.metadata()), problem }).await
+    }
+
+    /// What there was is gone, and what it is a kind of.
+    async fn say_none(&self) -> Result<(), Failure> {
+        self.say(Change::Begin).await?;
+        self.say(Change::End).await
     }
 
     async fn settle(&mut self) -> Result<(), Failure> {
@@ -325,7 +343,8 @@ fn classify(error: &kube::Error) -> Failure {
             404 => Failure::Absent,
             403 => Failure::Denied(status.message.clone()),
             401 => Failure::Lost(
-                "the API server does not take these credentials (401): renew the token or the kubeconfig".to_owned(),
+                "the API server does not take these credentials (401): renew the token or the kubeconfig"
+                    .to_owned(),
             ),
             code => Failure::Lost(format!("{} ({code})", status.message)),
         },

@@ -25,7 +25,8 @@ enum Answer {
     Ends(&'static str),
 }
 
-const POD: &str = r#"{"type":"ADDED","object":{"metadata":{"name":"a","namespace":"x","uid":"u1","resourceVersion":"5"}}}"#;
+const POD: &str =
+    r#"{"type":"ADDED","object":{"metadata":{"name":"a","namespace":"x","uid":"u1","resourceVersion":"5"}}}"#;
 const END: &str = r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"7","annotations":{"k8s.io/initial-events-end":"true"}}}}"#;
 
 impl Script {
@@ -40,7 +41,9 @@ impl Script {
                 Answer::Stays(body) | Answer::Ends(body) => (200, *body, None),
             };
             let length = length.map(|length| format!("Content-Length: {length}\r\n")).unwrap_or_default();
-            let head = format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\n{length}\r\n");
+            let head = format!(
+                "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\n{length}\r\n"
+            );
             let _ = stream.write_all(head.as_bytes()).await;
             let _ = stream.write_all(body.as_bytes()).await;
             if let Answer::Ends(_) = answer {
@@ -89,7 +92,9 @@ fn follow(answers: Vec<Answer>, wanted: usize) -> (Vec<String>, Vec<String>, Wat
             said.push(match heard.change {
                 Change::Begin => "begin".to_owned(),
                 Change::Apply(Object::Pod(pod)) => format!("apply {}", pod.metadata.name.unwrap_or_default()),
-                Change::Delete(Object::Pod(pod)) => format!("delete {}", pod.metadata.uid.unwrap_or_default()),
+                Change::Delete(Object::Pod(pod)) => {
+                    format!("delete {}", pod.metadata.uid.unwrap_or_default())
+                }
                 Change::End => "end".to_owned(),
                 Change::Malformed { object, .. } => format!("malformed {object}"),
                 Change::Settled => "settled".to_owned(),
@@ -111,7 +116,10 @@ fn a_streamed_list_is_asked_for_and_followed_on() {
     let deleted = r#"{"type":"DELETED","object":{"metadata":{"name":"a","namespace":"x","uid":"u1","resourceVersion":"9"}}}"#;
     let (said, asked, state) = follow(vec![Answer::Stays(lines(&[POD, END, deleted]))], 5);
     assert_eq!(said, ["begin", "apply a", "end", "settled", "delete u1"]);
-    assert!(asked[0].contains("sendInitialEvents=true") && asked[0].contains("allowWatchBookmarks=true"), "{asked:?}");
+    assert!(
+        asked[0].contains("sendInitialEvents=true") && asked[0].contains("allowWatchBookmarks=true"),
+        "{asked:?}"
+    );
     assert_eq!(state, WatchState::Up);
 }
 
@@ -121,7 +129,18 @@ fn a_malformed_object_spoils_no_other_and_is_named() {
     let garbage = "garbage";
     let empty = r#"{"type":"MODIFIED","object":{}}"#;
     let (said, _, state) = follow(vec![Answer::Stays(lines(&[malformed, garbage, empty, POD, END]))], 7);
-    assert_eq!(said, ["begin", "malformed Pod x/bad", "malformed Pod without a name", "apply ", "apply a", "end", "settled"]);
+    assert_eq!(
+        said,
+        [
+            "begin",
+            "malformed Pod x/bad",
+            "malformed Pod without a name",
+            "apply ",
+            "apply a",
+            "end",
+            "settled"
+        ]
+    );
     assert_eq!(state, WatchState::Up);
 }
 
@@ -137,7 +156,8 @@ fn a_watch_that_ends_goes_on_from_the_version_last_seen() {
 
 #[test]
 fn a_version_that_is_gone_means_a_new_list() {
-    let gone = r#"{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old resource version"}}"#;
+    let gone =
+        r#"{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old resource version"}}"#;
     let whole = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"too old","reason":"Expired","code":410}"#;
     for refused in [Answer::Stays(lines(&[gone])), Answer::Whole(410, whole)] {
         let answers = vec![Answer::Ends(lines(&[POD, END])), refused, Answer::Stays(lines(&[END]))];
@@ -177,4 +197,13 @@ fn a_server_in_trouble_is_asked_again() {
     // The second one began an answer and broke off: what it began is begun anew.
     assert_eq!(said, ["begin", "begin", "apply a", "end", "settled"]);
     assert_eq!((asked.len(), state), (3, WatchState::Up));
+}
+
+#[test]
+fn a_kind_that_the_cluster_has_no_more_leaves_nobody_behind() {
+    let absent = r#"404 page not found"#;
+    let answers = vec![Answer::Ends(lines(&[POD, END])), Answer::Whole(404, absent)];
+    let (said, _, state) = follow(answers, 6);
+    assert_eq!(said, ["begin", "apply a", "end", "settled", "begin", "end"]);
+    assert_eq!(state, WatchState::Absent);
 }

@@ -25,9 +25,16 @@ const API_KEYS: &str = "/openid/v1/jwks";
 pub enum KeySource {
     /// Of the cluster's own ServiceAccounts.
     ApiServer(Access),
-    File { issuer: String, path: PathBuf },
+    File {
+        issuer: String,
+        path: PathBuf,
+    },
     /// `None`: where the issuer's discovery document says.
-    Address { issuer: String, keys: Option<String>, ca: Option<PathBuf> },
+    Address {
+        issuer: String,
+        keys: Option<String>,
+        ca: Option<PathBuf>,
+    },
 }
 
 /// An issuer and its key set as it was served.
@@ -161,8 +168,9 @@ async fn of_address(issuer: &str, keys: Option<&str>, ca: Option<&Path>) -> Resu
 }
 
 fn discovery(document: &[u8]) -> Result<Discovery, String> {
-    serde_json::from_slice(document)
-        .map_err(|error| format!("no OpenID discovery document (line {}, column {})", error.line(), error.column()))
+    serde_json::from_slice(document).map_err(|error| {
+        format!("no OpenID discovery document (line {}, column {})", error.line(), error.column())
+    })
 }
 
 /// A GET of any server's, which gets no credentials of ours.
@@ -190,10 +198,9 @@ async fn get(client: &Client, path: &str) -> Result<Vec<u8>, String> {
         stream.take(MAX_BYTES + 1).read_to_end(&mut bytes).await.map_err(|error| one_line(&error))?;
         Ok(bytes)
     };
-    let bytes: Result<Vec<u8>, String> =
-        tokio::time::timeout(ANSWER_WITHIN, answering).await.unwrap_or_else(|_| {
-            Err(format!("{path}: no answer within {} s", ANSWER_WITHIN.as_secs()))
-        });
+    let bytes: Result<Vec<u8>, String> = tokio::time::timeout(ANSWER_WITHIN, answering)
+        .await
+        .unwrap_or_else(|_| Err(format!("{path}: no answer within {} s", ANSWER_WITHIN.as_secs())));
     let bytes = bytes?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(format!("{path}: more than {MAX_BYTES} bytes are no key set"));
@@ -212,38 +219,5 @@ fn refusal(path: &str, error: &kube::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn own(json: &str) -> OwnClaims {
-        serde_json::from_str(json).unwrap()
-    }
-
-    #[test]
-    fn k3s_audience_is_learnt_from_our_own_token() {
-        let claims = own(r#"{"iss":"https://kubernetes.default.svc","aud":["https://kubernetes.default.svc","k3s"]}"#);
-        let audiences = api_audiences("https://kubernetes.default.svc", claims);
-        assert_eq!(audiences, ["https://kubernetes.default.svc", "k3s"]);
-        assert_eq!(api_audiences("https://a", own(r#"{"iss":"https://a","aud":"x"}"#)), ["https://a", "x"]);
-    }
-
-    #[test]
-    fn a_token_of_another_issuer_says_nothing_of_the_api_servers_audiences() {
-        let claims = own(r#"{"iss":"https://sso.example","aud":["portal"]}"#);
-        assert_eq!(api_audiences("https://a", claims), ["https://a"]);
-        assert_eq!(api_audiences("https://a", OwnClaims::default()), ["https://a"]);
-    }
-
-    #[test]
-    fn the_servers_clock_is_read_from_its_date() {
-        // RFC 9110 section 5.6.7's own example.
-        assert_eq!(date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Timestamp::from_seconds(784_111_777)));
-        assert_eq!(date("yesterday"), None);
-    }
-
-    #[test]
-    fn what_is_no_discovery_document_is_said_without_being_quoted() {
-        let error = discovery(b"<html>secret</html>").err().unwrap();
-        assert!(error.contains("line 1") && !error.contains("secret"), "{error}");
-    }
-}
+#[path = "issuers_tests.rs"]
+mod tests;

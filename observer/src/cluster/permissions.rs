@@ -4,9 +4,9 @@ use http::Request;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::Resource;
 use super::access::Access;
 use super::follow::one_line;
-use super::Resource;
 
 /// What a watch needs.
 const VERBS: [&str; 2] = ["list", "watch"];
@@ -38,6 +38,9 @@ struct ReviewStatus {
 pub async fn examine(access: &Access) -> Result<Vec<Allowed>, String> {
     let mut answers = Vec::new();
     for resource in Resource::all() {
+        if resource.is_optional() && is_absent(access, resource).await {
+            continue;
+        }
         let mut missing = Vec::new();
         for verb in VERBS {
             if !is_allowed(access, resource, verb).await? {
@@ -47,6 +50,14 @@ pub async fn examine(access: &Access) -> Result<Vec<Allowed>, String> {
         answers.push(Allowed { resource, missing });
     }
     Ok(answers)
+}
+
+/// The cluster does not have what the resource belongs to; whether it does, everybody may ask.
+async fn is_absent(access: &Access, resource: Resource) -> bool {
+    let Ok(request) = Request::get(format!("/apis/{}", resource.group())).body(Vec::new()) else {
+        return false;
+    };
+    matches!(access.client.request_text(request).await, Err(kube::Error::Api(status)) if status.code == 404)
 }
 
 async fn is_allowed(access: &Access, resource: Resource, verb: &str) -> Result<bool, String> {

@@ -18,6 +18,7 @@ impl Resource {
             ObjectKind::Service => "services",
             ObjectKind::EndpointSlice => "endpointslices",
             ObjectKind::Node => "nodes",
+            ObjectKind::CiliumNode => "ciliumnodes",
             ObjectKind::Namespace => "namespaces",
             ObjectKind::ServiceAccount => "serviceaccounts",
         }
@@ -28,6 +29,7 @@ impl Resource {
     pub const fn group(self) -> &'static str {
         match self.0 {
             ObjectKind::EndpointSlice => "discovery.k8s.io",
+            ObjectKind::CiliumNode => "cilium.io",
             _ => "",
         }
     }
@@ -40,6 +42,7 @@ impl Resource {
             ObjectKind::Service => "Service",
             ObjectKind::EndpointSlice => "EndpointSlice",
             ObjectKind::Node => "Node",
+            ObjectKind::CiliumNode => "CiliumNode",
             ObjectKind::Namespace => "Namespace",
             ObjectKind::ServiceAccount => "ServiceAccount",
         }
@@ -50,13 +53,20 @@ impl Resource {
     pub fn path(self) -> String {
         match self.group() {
             "" => format!("/api/v1/{}", self.name()),
-            group => format!("/apis/{group}/v1/{}", self.name()),
+            group => format!("/apis/{group}/{}/{}", self.version(), self.name()),
+        }
+    }
+
+    const fn version(self) -> &'static str {
+        match self.0 {
+            ObjectKind::CiliumNode => "v2",
+            _ => "v1",
         }
     }
 
     /// It comes with something that not every cluster has: its absence is nothing to worry about.
     #[must_use]
     pub const fn is_optional(self) -> bool {
-        false
+        matches!(self.0, ObjectKind::CiliumNode)
     }
 }

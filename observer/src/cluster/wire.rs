@@ -12,8 +12,14 @@ pub enum Line<'a> {
     Applied(&'a RawValue),
     Deleted(&'a RawValue),
     /// Only a resource version; `complete`: what existed at the start has all been sent.
-    Bookmark { version: String, complete: bool },
-    Error { code: u16, message: String },
+    Bookmark {
+        version: String,
+        complete: bool,
+    },
+    Error {
+        code: u16,
+        message: String,
+    },
     /// Of a type that this program does not know.
     Other,
 }
@@ -138,7 +144,9 @@ mod tests {
         let last = br#"{"type":"BOOKMARK","object":{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"42","annotations":{"k8s.io/initial-events-end":"true"}},"spec":{"containers":null},"status":{}}}"#;
         assert!(matches!(line(last).unwrap(), Line::Bookmark { version, complete: true } if version == "42"));
         let other = br#"{"type":"BOOKMARK","object":{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"43"},"spec":{"containers":null},"status":{}}}"#;
-        assert!(matches!(line(other).unwrap(), Line::Bookmark { version, complete: false } if version == "43"));
+        assert!(
+            matches!(line(other).unwrap(), Line::Bookmark { version, complete: false } if version == "43")
+        );
     }
 
     #[test]
@@ -151,7 +159,8 @@ mod tests {
     fn an_object_without_anything_is_still_an_object() {
         let Line::Applied(object) = line(br#"{"object":{},"type":"ADDED"}"#).unwrap() else { panic!() };
         assert_eq!(Head::read(object).called("Pod"), "Pod without a name");
-        let Line::Applied(object) = line(br#"{"object":{"metadata":{"name":7}},"type":"ADDED"}"#).unwrap() else {
+        let Line::Applied(object) = line(br#"{"object":{"metadata":{"name":7}},"type":"ADDED"}"#).unwrap()
+        else {
             panic!()
         };
         assert_eq!(Head::read(object).called("Pod"), "Pod without a name");
@@ -160,7 +169,8 @@ mod tests {
 
     #[test]
     fn an_empty_list_may_be_null() {
-        let list: List<'_> = serde_json::from_str(r#"{"metadata":{"resourceVersion":"7"},"items":null}"#).unwrap();
+        let list: List<'_> =
+            serde_json::from_str(r#"{"metadata":{"resourceVersion":"7"},"items":null}"#).unwrap();
         assert!(list.items.is_none() && list.metadata.resource_version.as_deref() == Some("7"));
     }
 }

@@ -19,16 +19,25 @@ fn two_of_each() -> Vec<[Object; 2]> {
             mk_node("n1", &[("InternalIP", "172.18.0.2")], &[]),
             mk_node("n2", &[("InternalIP", "172.18.0.3")], &[]),
         ],
+        ["a", "b"].map(|name| object("cilium.io/v2", "CiliumNode", json!({"metadata": {"name": name}}))),
         [named("Namespace", "a"), named("Namespace", "b")],
         [named("ServiceAccount", "a"), named("ServiceAccount", "b")],
     ]
 }
 
 /// How many there are, in the order of [`ObjectKind::ALL`].
-fn counts(index: &Index) -> [usize; 6] {
+fn counts(index: &Index) -> [usize; 7] {
     let counts = index.counts();
     let pods = index.pods().count();
-    [pods, counts.services, counts.endpoint_slices, counts.nodes, counts.namespaces, counts.service_accounts]
+    [
+        pods,
+        counts.services,
+        counts.endpoint_slices,
+        counts.nodes,
+        counts.cilium_nodes,
+        counts.namespaces,
+        counts.service_accounts,
+    ]
 }
 
 #[test]
@@ -38,7 +47,7 @@ fn what_a_list_lacks_is_deleted_and_other_kinds_are_left_alone() {
         for object in two_of_each().iter().flatten() {
             index.apply(object, at(0)).unwrap();
         }
-        let mut expected = [2; 6];
+        let mut expected = [2; 7];
         assert_eq!(counts(&index), expected, "{kind:?}");
         index.begin_list(kind);
         index.apply(&two_of_each()[place][0], at(10)).unwrap();

@@ -91,7 +91,11 @@ impl Hearing {
                 self.unsettled.remove(&resource);
                 if self.unsettled.is_empty() && self.blocker.take().is_some() {
                     let seconds = self.since.elapsed().as_secs_f64();
-                    tracing::info!(seconds, pods = index.counts().pods, "first lists of the cluster complete");
+                    tracing::info!(
+                        seconds,
+                        pods = index.counts().pods,
+                        "first lists of the cluster complete"
+                    );
                 }
             }
         }

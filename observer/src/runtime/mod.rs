@@ -4,6 +4,7 @@ mod clock;
 mod ends;
 mod hearing;
 mod kept;
+mod late;
 mod observe;
 mod pipeline;
 mod provenance;
@@ -15,6 +16,7 @@ mod world;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use std::{fs, thread};
 
 use anyhow::{Context as _, Result};
@@ -22,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{KeysAt, LogLevel, Output, RunSettings};
+use crate::cli::{KeysAt, LinkEncryption, LogLevel, Output, RunSettings};
 use crate::cluster::{self, Access, KeySource, Keys, Resource, Watches};
 use crate::graph::{self, Graph};
 use crate::identity::{self, Index, Inventory};
@@ -93,6 +95,8 @@ pub fn run(settings: &RunSettings) -> Result<()> {
             credential_headers: settings.credential_headers.clone(),
         },
         both_ends: settings.both_ends,
+        // Nothing more comes from files.
+        identity_wait: if settings.inventory.is_some() { Duration::ZERO } else { late::IDENTITY_WAIT },
     };
     let pipeline = Pipeline::new(
         pipeline_settings,
@@ -172,7 +176,11 @@ fn read_keys(settings: &RunSettings) -> Result<Vec<Option<(Keys, Issuer)>>> {
             continue;
         };
         let jwks = fs::read(path).with_context(|| {
-            format!("--jwks {}: cannot be read; name the file with the keys of {}", path.display(), issuer.issuer)
+            format!(
+                "--jwks {}: cannot be read; name the file with the keys of {}",
+                path.display(),
+                issuer.issuer
+            )
         })?;
         let keys = Keys { issuer: issuer.issuer.clone(), jwks, api_audiences: Vec::new() };
         let (issuer, _) = trust::parse(&keys).map_err(|why| anyhow::anyhow!("{why}")).with_context(|| {
@@ -198,7 +206,9 @@ fn trust(
         let name = issuer.issuer.clone();
         let source = match &issuer.keys {
             KeysAt::File(path) => KeySource::File { issuer: name, path: path.clone() },
-            KeysAt::Server { url, ca } => KeySource::Address { issuer: name, keys: url.clone(), ca: ca.clone() },
+            KeysAt::Server { url, ca } => {
+                KeySource::Address { issuer: name, keys: url.clone(), ca: ca.clone() }
+            }
         };
         (source, read)
     });
@@ -219,7 +229,13 @@ fn hear(
     let watches = Watches::default();
     let (heard, news) = tokio::sync::mpsc::channel(hearing::MAX_WAITING);
     for resource in Resource::all() {
-        runtime.spawn(cluster::watch(access.client.clone(), resource, watches.clone(), heard.clone(), clock::now));
+        runtime.spawn(cluster::watch(
+            access.client.clone(),
+            resource,
+            watches.clone(),
+            heard.clone(),
+            clock::now,
+        ));
     }
     tracing::info!(api_server = access.url, "watching the cluster");
     Hearing::new(news, watches, readiness.block("initial list"), metrics)
@@ -229,6 +245,7 @@ fn index(settings: &RunSettings) -> Result<Index> {
     let mut index = Index::new(identity::Settings {
         cluster_cidrs: settings.cluster_cidrs.clone(),
         node_name: Arc::from(settings.node_name.as_str()),
+        ipsec: settings.link_encryption == Some(LinkEncryption::Ipsec),
     });
     if let Some(path) = &settings.inventory {
         let inventory = Inventory::read(path)?;

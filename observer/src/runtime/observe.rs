@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::clock;
 use super::hearing::Hearing;
-use super::trust::Trust;
 use super::pipeline::{Command, Pipeline};
+use super::trust::Trust;
 use crate::decode::DecodeError;
 use crate::model::Event;
 use crate::probe::{Canary, Probe};
@@ -56,8 +56,9 @@ impl Observation {
         let mut clock = clock::offset();
         loop {
             let stopping = stop.load(Ordering::Relaxed);
-            let drained = self.drain(clock);
+            // First who is who, then who does what.
             let heard = self.listen();
+            let drained = self.drain(clock);
             let now = Instant::now();
             if now - ticked >= TICK {
                 ticked = now;
@@ -80,6 +81,7 @@ impl Observation {
             }
             if stopping {
                 self.keep_house(clock);
+                self.pipeline.stop_waiting();
                 return;
             }
             wait = if drained == 0 && heard == 0 { (wait * 2).min(IDLE_WAIT) } else { BUSY_WAIT };

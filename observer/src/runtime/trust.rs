@@ -135,7 +135,10 @@ async fn look_after(
                 if drifted {
                     known_skew = skew.unwrap_or_default();
                     let seconds = known_skew.as_secs();
-                    tracing::warn!(seconds, "this machine's clock and the API server's differ: set them by NTP");
+                    tracing::warn!(
+                        seconds,
+                        "this machine's clock and the API server's differ: set them by NTP"
+                    );
                 }
                 match parse(&keys) {
                     Ok(_) if !drifted && known.as_ref() == Some(&keys) => None,
@@ -159,7 +162,10 @@ async fn look_after(
             }
             Some(why) => {
                 if told.as_ref() != Some(&why) {
-                    tracing::warn!(issuer = source.name(), "keys cannot be had: {why}; tokens of it stay unverified");
+                    tracing::warn!(
+                        issuer = source.name(),
+                        "keys cannot be had: {why}; tokens of it stay unverified"
+                    );
                     told = Some(why);
                 }
                 retry = (retry * 2).min(RETRY_MOST);
@@ -193,4 +199,48 @@ pub fn parse(keys: &Keys) -> Result<(Issuer, Vec<Arc<str>>), String> {
     }
     let issuer = Issuer { url: keys.issuer.as_str().into(), keys: set };
     Ok((issuer, keys.api_audiences.iter().map(|audience| audience.as_str().into()).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(jwks: &str) -> Keys {
+        Keys { issuer: "https://a".to_owned(), jwks: jwks.as_bytes().to_vec(), api_audiences: Vec::new() }
+    }
+
+    #[test]
+    fn garbage_is_no_key_set_and_is_not_quoted() {
+        for garbage in ["", "<html>hunter2</html>", "{\"hunter2\": 1}", "\u{0}"] {
+            let error = parse(&keys(garbage)).err().unwrap();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn clocks_differ_only_by_more_than_a_few_seconds() {
+        let (early, late) = (Timestamp::from_seconds(1_000), Timestamp::from_seconds(1_300));
+        assert_eq!(skew(early, late), Duration::from_secs(300));
+        assert_eq!(skew(late, early), Duration::from_secs(300));
+        assert_eq!(skew(early, Timestamp::from_seconds(1_003)), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_clusters_place_is_kept_while_its_keys_are_not_known() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let file = |name: &str| KeySource::File { issuer: name.to_owned(), path: "/nowhere".into() };
+        let read = |name: &str| {
+            let keys = Keys { issuer: name.to_owned(), ..keys("{\"keys\":[]}") };
+            let (issuer, _) = parse(&keys).unwrap();
+            Some((keys, issuer))
+        };
+        let sources = vec![(file("https://cluster"), None), (file("https://sso"), read("https://sso"))];
+        let trust = Trust::start(sources, Vec::new(), runtime.handle());
+        let urls: Vec<_> = trust.issuers().into_iter().map(|issuer| issuer.url.to_string()).collect();
+        assert_eq!(
+            urls,
+            ["", "https://sso"],
+            "a legacy token is tried against the cluster's own keys or none"
+        );
+    }
 }

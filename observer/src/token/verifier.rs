@@ -213,7 +213,9 @@ impl Verifier {
         let Some(header) = header else { return present("malformed-header") };
         // A JWT-SVID names its issuer by its trust domain, and by `iss` if it likes (SPIFFE JWT-SVID section 3).
         let domain = claims.trust_domain();
-        let Some(issuer) = claims.iss.as_ref().map(|iss| &*iss.0).or(domain) else { return present("no-issuer") };
+        let Some(issuer) = claims.iss.as_ref().map(|iss| &*iss.0).or(domain) else {
+            return present("no-issuer");
+        };
         if self.issuers.is_empty() {
             return present("no-issuer-configured");
         }

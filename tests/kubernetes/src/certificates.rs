@@ -48,7 +48,9 @@ impl Authority {
         let extensions = self.directory.join(format!("{name}.ext"));
         std::fs::write(
             &extensions,
-            format!("subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\nkeyUsage=digitalSignature\n"),
+            format!(
+                "subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\nkeyUsage=digitalSignature\n"
+            ),
         )?;
         let mut command = Command::new("openssl");
         command.args(["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
@@ -82,10 +84,7 @@ pub fn signing_key(directory: &Directory, name: &str) -> Result<Pair> {
 }
 
 fn pair(directory: &Path, name: &str) -> Pair {
-    Pair {
-        certificate: directory.join(format!("{name}.crt")),
-        key: directory.join(format!("{name}.key")),
-    }
+    Pair { certificate: directory.join(format!("{name}.crt")), key: directory.join(format!("{name}.key")) }
 }
 
 fn run(command: &mut Command) -> Result<()> {

@@ -265,8 +265,7 @@ impl ControlPlane {
 /// Ports of loopback that nobody listens on now.
 fn free_ports<const N: usize>() -> Result<[u16; N]> {
     // All are held until all are known, so that they differ.
-    let listeners =
-        (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>()?;
+    let listeners = (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>()?;
     let mut ports = [0; N];
     for (port, listener) in ports.iter_mut().zip(&listeners) {
         *port = listener.local_addr()?.port();

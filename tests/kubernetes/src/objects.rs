@@ -116,13 +116,16 @@ impl Cluster {
     /// # Errors
     /// As the API server has it.
     pub fn pod(&self, namespace: &str, account: &str, name: &str, node: &str) -> Result<String> {
-        let pod = self.create(&format!("/api/v1/namespaces/{namespace}/pods"), &json!({
-            "metadata": {"name": name, "labels": {"app": account}},
-            "spec": {
-                "serviceAccountName": account, "nodeName": node,
-                "containers": [{"name": "main", "image": "example.test/main:1"}],
-            },
-        }))?;
+        let pod = self.create(
+            &format!("/api/v1/namespaces/{namespace}/pods"),
+            &json!({
+                "metadata": {"name": name, "labels": {"app": account}},
+                "spec": {
+                    "serviceAccountName": account, "nodeName": node,
+                    "containers": [{"name": "main", "image": "example.test/main:1"}],
+                },
+            }),
+        )?;
         Ok(pod["metadata"]["uid"].as_str().context("a pod without a uid")?.to_owned())
     }
 
@@ -139,7 +142,13 @@ impl Cluster {
     ///
     /// # Errors
     /// As the API server has it.
-    pub fn token(&self, namespace: &str, account: &str, pod: Option<(&str, &str)>, audiences: &[&str]) -> Result<String> {
+    pub fn token(
+        &self,
+        namespace: &str,
+        account: &str,
+        pod: Option<(&str, &str)>,
+        audiences: &[&str],
+    ) -> Result<String> {
         let mut spec = json!({"audiences": audiences, "expirationSeconds": 3600});
         if let Some((name, uid)) = pod {
             spec["boundObjectRef"] = json!({"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid});

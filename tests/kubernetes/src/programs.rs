@@ -16,7 +16,9 @@ pub fn find(program: &str) -> Result<PathBuf> {
     }
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/bin").join(program);
     if !built.is_file() {
-        bail!("{program} is not there; `cargo xtask setup --for test` builds it, or set {ASSETS} to a directory with it");
+        bail!(
+            "{program} is not there; `cargo xtask setup --for test` builds it, or set {ASSETS} to a directory with it"
+        );
     }
     Ok(built)
 }

@@ -70,7 +70,9 @@ impl Scene {
                 }
             }
             if let Some(rules) = object["rules"].as_array_mut() {
-                rules.retain(|rule| rule["resources"].as_array().is_none_or(|resources| !resources.is_empty()));
+                rules.retain(|rule| {
+                    rule["resources"].as_array().is_none_or(|resources| !resources.is_empty())
+                });
             }
             let path = format!("{collection}/{name}");
             if cluster.get(&path).is_ok() {

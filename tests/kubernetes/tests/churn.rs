@@ -119,7 +119,9 @@ fn pods_that_come_and_go_by_the_thousand_cost_no_flow_and_little_memory() -> Res
 
     let rss = rss_anon(daemon.pid())?;
     let rate = 3.0 * total as f64 / took.as_secs_f64();
-    eprintln!("{total} pods in {took:?}, {rate:.0} changes/s; lag at worst {lag:.2} s; RssAnon {rss} KiB; {calls} calls");
+    eprintln!(
+        "{total} pods in {took:?}, {rate:.0} changes/s; lag at worst {lag:.2} s; RssAnon {rss} KiB; {calls} calls"
+    );
     let deadline = Instant::now() + Duration::from_secs(10);
     let told = || daemon.finals("shop/frontend", "shop/orders").map(|finals| finals.len());
     while told()? < calls {

@@ -1,6 +1,6 @@
 //! Tokens of a real API server, sent by curl from pod to pod.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ impl Shop {
         header_file(self.directory.path(), &format!("header-{}", pod.name), &token)
     }
 
-    fn call(&self, from: &Pod, header: &PathBuf) -> Result<String> {
+    fn call(&self, from: &Pod, header: &Path) -> Result<String> {
         from.run_ok(["curl", "-sS", "-H", &format!("@{}", header.display()), &self.url])
     }
 
@@ -128,6 +128,7 @@ fn a_token_for_somebody_else_is_no_api_audience_token() -> Result<()> {
 fn a_token_of_a_new_signing_key_is_unverified_once_and_then_verified() -> Result<()> {
     let mut shop = Shop::open()?;
     let old = shop.token(&shop.curl)?;
+    let new = shop.scene.pod("client-ns", "new-sa", "new-0")?;
     let daemon = shop.scene.daemon()?.start(&shop.scene.node)?;
     wait_for_keys(&daemon)?;
     shop.call(&shop.curl, &old)?;
@@ -136,9 +137,7 @@ fn a_token_of_a_new_signing_key_is_unverified_once_and_then_verified() -> Result
     shop.scene.control_plane.rotate_signing_key()?;
     shop.scene.control_plane.kill_apiserver();
     shop.scene.control_plane.start_apiserver()?;
-    let new = shop.scene.pod("client-ns", "new-sa", "new-0")?;
     let header = shop.token(&new)?;
-    // The API server's clients need a moment to find it again.
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         shop.call(&new, &header)?;

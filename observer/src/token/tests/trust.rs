@@ -27,7 +27,10 @@ fn an_unknown_key_id_is_asked_for_once_and_verified_when_its_key_has_come() {
 #[test]
 fn a_foreign_issuer_is_not_asked_for() {
     let mut verifier = Verifier::new(vec![issuer(OTHER, key_set("used"))], Vec::new());
-    assert_eq!(verdict(&verifier.judge(&bearer(&token("RS256")), at(NOW))), (Present, Some("foreign-issuer")));
+    assert_eq!(
+        verdict(&verifier.judge(&bearer(&token("RS256")), at(NOW))),
+        (Present, Some("foreign-issuer"))
+    );
     assert!(verifier.take_wanted().is_empty());
 }
 
@@ -37,7 +40,10 @@ fn new_keys_of_one_issuer_leave_the_verdicts_about_others_alone() {
     let mut verifier = Verifier::new(both("skipped"), Vec::new());
     let value = bearer(&token("RS256"));
     verifier.judge(&value, at(NOW));
-    verifier.judge(&bearer(&unsigned(r#"{"alg":"RS256","kid":"k"}"#, &format!(r#"{{"iss":"{OTHER}"}}"#))), at(NOW));
+    verifier.judge(
+        &bearer(&unsigned(r#"{"alg":"RS256","kid":"k"}"#, &format!(r#"{{"iss":"{OTHER}"}}"#))),
+        at(NOW),
+    );
     assert_eq!(verifier.cache_load().0, 2);
     verifier.trust(both("used"), Vec::new(), OTHER);
     assert_eq!(verifier.cache_load().0, 1);
@@ -122,8 +128,13 @@ fn a_spiffe_bundles_keys_verify_the_tokens_of_its_trust_domain() {
     let mut verifier = Verifier::new(vec![issuer("spiffe://example.org", set)], Vec::new());
     let real = verifier.judge(&bearer(&token("svid")), at(NOW));
     assert_eq!(verdict(&real), (Verified, None));
-    let svid = |domain: &str| unsigned(r#"{"alg":"RS256","kid":"k"}"#, &format!(r#"{{"sub":"spiffe://{domain}/ns/a/sa/b"}}"#));
-    assert_eq!(verdict(&verifier.judge(&bearer(&svid("example.org")), at(NOW))), (Present, Some("unverified")));
+    let svid = |domain: &str| {
+        unsigned(r#"{"alg":"RS256","kid":"k"}"#, &format!(r#"{{"sub":"spiffe://{domain}/ns/a/sa/b"}}"#))
+    };
+    assert_eq!(
+        verdict(&verifier.judge(&bearer(&svid("example.org")), at(NOW))),
+        (Present, Some("unverified"))
+    );
     assert_eq!(verifier.take_wanted(), ["spiffe://example.org".into()]);
     let other = verifier.judge(&bearer(&svid("example.com")), at(NOW));
     assert_eq!(verdict(&other), (Present, Some("foreign-issuer")));

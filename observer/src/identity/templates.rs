@@ -1,0 +1,99 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::intern::Interner;
+use super::objects::PodObject;
+use super::workload;
+use crate::model::{Label, OwnLabels, Port, Template, Workload};
+
+/// Labels whose values their controllers make for a pod each. Another one of that kind makes a template of its own for
+/// each pod, which costs memory and nothing else.
+const OWN_LABELS: [&str; 4] = [
+    "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/job-completion-index",
+    "spark-exec-id",
+    "statefulset.kubernetes.io/pod-name",
+];
+/// Unused templates are swept when this many are held, and then each time that what is left has doubled.
+const FIRST_SWEEP: usize = 4096;
+
+/// Shares what pods have in common.
+#[derive(Debug)]
+pub(super) struct Templates {
+    templates: HashSet<Arc<Template>>,
+    sweep_at: usize,
+}
+
+impl Default for Templates {
+    fn default() -> Self {
+        Self { templates: HashSet::new(), sweep_at: FIRST_SWEEP }
+    }
+}
+
+impl Templates {
+    /// What the pod has in common with others, and the labels that it alone has.
+    pub(super) fn of(
+        &mut self,
+        object: &PodObject,
+        namespace: Arc<str>,
+        names: &mut Interner,
+    ) -> (Arc<Template>, Option<Box<OwnLabels>>) {
+        // The API server fills `default` in, except for the mirror of a static pod: that has none.
+        let absent = if object.metadata.annotations.config_hash.is_some() { "" } else { "default" };
+        let service_account = object.spec.service_account_name.as_deref().filter(|name| !name.is_empty());
+        let (own, labels): (Vec<_>, Vec<_>) =
+            object.metadata.labels.iter().partition(|(key, _)| OWN_LABELS.contains(&key.as_str()));
+        let name = object.metadata.name.as_deref();
+        let mut interned = |labels: Vec<(&String, &String)>| -> Box<[Label]> {
+            let label = |(key, value): (&String, &String)| {
+                let unique = name == Some(value);
+                (names.intern(key), if unique { Arc::from(value.as_str()) } else { names.intern(value) })
+            };
+            labels.into_iter().map(label).collect()
+        };
+        let (own, labels) = (interned(own), interned(labels));
+        let ports = workload::containers(object).flat_map(|container| &container.ports);
+        let template = Template {
+            namespace,
+            service_account: names.intern(service_account.unwrap_or(absent)),
+            workload: workload::workload(object)
+                .map(|(kind, name)| Workload { kind: names.intern(&kind), name: names.intern(&name) }),
+            labels,
+            host_network: object.spec.host_network == Some(true),
+            ports: ports
+                .filter_map(|port| {
+                    let name = port.name.as_deref().map(|name| names.intern(name));
+                    Some(Port { name, number: port.container_port? })
+                })
+                .collect(),
+            probe_ports: workload::probe_ports(object).into(),
+        };
+        (self.intern(template), (!own.is_empty()).then(|| Box::new(OwnLabels(own))))
+    }
+
+    fn intern(&mut self, template: Template) -> Arc<Template> {
+        if let Some(known) = self.templates.get(&template) {
+            return known.clone();
+        }
+        if self.templates.len() >= self.sweep_at {
+            self.templates.retain(|template| Arc::strong_count(template) > 1);
+            self.sweep_at = FIRST_SWEEP.max(self.templates.len() * 2);
+        }
+        let new = Arc::new(template);
+        self.templates.insert(new.clone());
+        new
+    }
+
+    /// Whether some pod, lately or now, runs as this ServiceAccount.
+    pub(super) fn has_service_account(&self, namespace: &str, name: &str) -> bool {
+        self.templates.iter().any(|template| {
+            Arc::strong_count(template) > 1
+                && *template.namespace == *namespace
+                && *template.service_account == *name
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.templates.len()
+    }
+}
