@@ -71,9 +71,9 @@ pub static CAPABILITIES: Feature = Feature {
 
 pub static PERFMON: Feature = Feature {
     name: "perfmon",
-    essential: false,
+    essential: true,
     purpose: "CAP_PERFMON (since 5.8): the verifier lets programs compute with pointers",
-    cost: "the kernel refuses the programs that read packets: payload is not seen",
+    cost: "nothing is observed: the kernel refuses the programs that compute with pointers, and those are all",
     remedy: "run as root, or in a container with capabilities add: [BPF, PERFMON, NET_ADMIN]",
 };
 

@@ -13,16 +13,46 @@ pub const NAMESPACE: &str = "watch";
 /// The objects of one rendering.
 pub struct Rendered(Vec<Value>);
 
+/// What people may set, one thing each.
+pub const VALUES: [&[&str]; 9] = [
+    &[],
+    &["namespace.create=true"],
+    &["privileged=true"],
+    &["rbac.posture=true", "rbac.ciliumNodes=false"],
+    &["rbac.create=false", "serviceAccount.create=false", "serviceAccount.name=mine"],
+    &["metrics.podMonitor.enabled=true", "metrics.service.enabled=false"],
+    &["metrics.serviceMonitor.enabled=true", "metrics.port=9999", "metrics.address=[::]"],
+    &[
+        "fullnameOverride=other",
+        "image.digest=sha256:0123456789012345678901234567890123456789012345678901234567890123",
+    ],
+    &[
+        "config.output=none",
+        "config.cluster_cidr={10.0.0.0/8,fd00::/8}",
+        "nodeSelector.a=b",
+        "podAnnotations.a=b",
+    ],
+];
+
 /// Runs the helm that setup built, in the repository.
 ///
 /// # Errors
 /// There is none.
 pub fn helm(arguments: &[&str]) -> Result<Output> {
+    helm_with(arguments, &[])
+}
+
+/// With more in its environment.
+///
+/// # Errors
+/// As [`helm`].
+pub fn helm_with(arguments: &[&str], environment: &[(&str, &Path)]) -> Result<Output> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let built = top.join("target/tools/bin/helm");
     let program = if built.is_file() { built.canonicalize()? } else { PathBuf::from("helm") };
     Command::new(program)
         .args(arguments)
+        .envs(environment.iter().copied())
         .current_dir(top)
         .output()
         .context("helm does not start; `cargo xtask setup --for chart` builds it")
@@ -44,9 +74,16 @@ pub fn render(values: &[&str]) -> Result<Rendered> {
     let output = template(values)?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "helm template {values:?}: {said}");
-    let text = String::from_utf8(output.stdout)?;
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&text).with_context(|| text.clone())?;
-    Ok(Rendered(objects.into_iter().filter(|object| !object.is_null()).collect()))
+    Ok(Rendered(objects_in(&String::from_utf8(output.stdout)?)?))
+}
+
+/// The objects of a file with several documents.
+///
+/// # Errors
+/// It is no YAML.
+pub fn objects_in(text: &str) -> Result<Vec<Value>> {
+    let objects: Vec<Value> = serde_saphyr::from_multiple(text).with_context(|| text.to_owned())?;
+    Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
 }
 
 /// What helm says as it refuses these values.

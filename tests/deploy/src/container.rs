@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,6 +28,26 @@ pub enum Runtime {
     CriO,
 }
 
+/// What a kubelet adds to every pod: the API server's address, and the files of the ServiceAccount.
+pub struct InCluster {
+    files: Directory,
+    address: SocketAddr,
+}
+
+impl InCluster {
+    /// With this token.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn new(address: SocketAddr, ca: &Path, namespace: &str, token: &str) -> Result<Self> {
+        let files = Directory::new()?;
+        files.write("ca.crt", fs::read(ca)?)?;
+        files.write("namespace", namespace)?;
+        files.write("token", token)?;
+        Ok(Self { files, address })
+    }
+}
+
 /// A container that is to be started.
 pub struct Container {
     id: String,
@@ -36,7 +57,8 @@ pub struct Container {
 }
 
 impl Container {
-    /// Puts it together: the chart's pod, on this runtime, in the network namespace of that name (or one of its own).
+    /// Puts it together: the chart's pod, on this runtime, in the network namespace of that name, or in this process's
+    /// own.
     ///
     /// # Errors
     /// The chart asks for something that is not simulated here.
@@ -63,6 +85,35 @@ impl Container {
         Ok(Self { id, bundle, state, _image: image })
     }
 
+    /// With a way to the API server.
+    ///
+    /// # Errors
+    /// The files are gone.
+    pub fn in_cluster(self, cluster: &InCluster) -> Result<Self> {
+        self.change(|config| {
+            let (host, port) = (cluster.address.ip(), cluster.address.port());
+            let mount =
+                json!({"mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true});
+            let add = |list: &mut Value, more: Value| {
+                if let Some(list) = list.as_array_mut() {
+                    list.push(more);
+                }
+            };
+            add(&mut config["process"]["env"], json!(format!("KUBERNETES_SERVICE_HOST={host}")));
+            add(&mut config["process"]["env"], json!(format!("KUBERNETES_SERVICE_PORT={port}")));
+            add(&mut config["mounts"], bind(cluster.files.path(), &mount));
+        })?;
+        Ok(self)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
+        let path = self.bundle.path().join("config.json");
+        let mut config: Value = serde_json::from_slice(&fs::read(&path)?)?;
+        change(&mut config);
+        fs::write(&path, config.to_string())?;
+        Ok(())
+    }
+
     fn runc(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("runc");
         command.arg("--root").arg(&self.state).args(arguments).stdin(Stdio::null());
@@ -74,11 +125,8 @@ impl Container {
     /// # Errors
     /// runc does not start.
     pub fn run(&self, arguments: &[&str]) -> Result<Output> {
-        let path = self.bundle.path().join("config.json");
-        let mut config: Value = serde_json::from_slice(&fs::read(&path)?)?;
         let line: Vec<&str> = ["/observer"].iter().chain(arguments).copied().collect();
-        config["process"]["args"] = json!(line);
-        fs::write(&path, config.to_string())?;
+        self.change(|config| config["process"]["args"] = json!(line))?;
         let bundle = self.bundle.path().display().to_string();
         self.runc(&["run", "--bundle", &bundle, &self.id]).output().context("runc does not start")
     }
@@ -169,11 +217,8 @@ fn process(container: &Value, image: &Value) -> Result<Value> {
 /// A namespace of each kind, the cgroup's too, as runtimes on cgroup v2 make it.
 fn namespaces(network: Option<&str>) -> Vec<Value> {
     let own = ["pid", "ipc", "uts", "mount", "cgroup"].map(|kind| json!({"type": kind}));
-    let network = match network {
-        Some(name) => json!({"type": "network", "path": format!("/run/netns/{name}")}),
-        None => json!({"type": "network"}),
-    };
-    own.into_iter().chain([network]).collect()
+    let network = network.map(|name| json!({"type": "network", "path": format!("/run/netns/{name}")}));
+    own.into_iter().chain(network).collect()
 }
 
 fn mounts(chart: &Rendered, bundle: &Directory) -> Result<Vec<Value>> {

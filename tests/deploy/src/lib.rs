@@ -6,6 +6,6 @@ mod container;
 mod image;
 pub mod readme;
 
-pub use chart::{Rendered, helm, refusal, render};
-pub use container::{Container, Running, Runtime};
+pub use chart::{NAMESPACE, Rendered, VALUES, helm, helm_with, objects_in, refusal, render};
+pub use container::{Container, InCluster, Running, Runtime};
 pub use image::Image;

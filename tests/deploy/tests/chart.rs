@@ -3,30 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use observer_deployment::{Image, Rendered, helm, readme, refusal, render};
+use observer_deployment::{Image, Rendered, VALUES, helm, readme, refusal, render};
 use observer_integration::Directory;
 use serde_json::{Value, json};
-
-/// What people may set, one thing each.
-const VALUES: [&[&str]; 9] = [
-    &[],
-    &["namespace.create=true"],
-    &["privileged=true"],
-    &["rbac.posture=true", "rbac.ciliumNodes=false"],
-    &["rbac.create=false", "serviceAccount.create=false", "serviceAccount.name=mine"],
-    &["metrics.podMonitor.enabled=true", "metrics.service.enabled=false"],
-    &["metrics.serviceMonitor.enabled=true", "metrics.port=9999", "metrics.address=[::]"],
-    &[
-        "fullnameOverride=other",
-        "image.digest=sha256:0123456789012345678901234567890123456789012345678901234567890123",
-    ],
-    &[
-        "config.output=none",
-        "config.cluster_cidr={10.0.0.0/8,fd00::/8}",
-        "nodeSelector.a=b",
-        "podAnnotations.a=b",
-    ],
-];
 
 /// What the chart sets itself, so that nobody else may.
 const OWN_KEYS: [&str; 4] = ["cgroup_root", "listen", "node_name", "socket"];
