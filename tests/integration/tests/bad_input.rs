@@ -154,7 +154,7 @@ fn bad_input_is_one_line_that_names_its_cause_and_the_way_out() -> Result<()> {
         ),
         (&["run", "--config", &path("binary.yaml")], 2, &[&path("binary.yaml"), "not UTF-8", "YAML"]),
         // The inventory.
-        (&["run"], 1, &["--inventory", "kubectl get pods,"]),
+        (&["run"], 1, &["KUBERNETES_SERVICE_HOST", "KUBECONFIG", "--inventory"]),
         (&["run", "--inventory", &missing], 1, &[&missing, "No such file", "give a file"]),
         (
             &["run", "--inventory", &path("text.yaml")],

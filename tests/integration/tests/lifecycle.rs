@@ -113,7 +113,9 @@ fn ends_without_a_trace(signal: i32) -> Result<()> {
     ensure!(programs.len() >= 3, "bpftool does not show the programs of {objects:?}");
     ensure!(!objects.maps.is_empty() && !objects.links.is_empty(), "{objects:?}");
     let _ = daemon.end(signal)?;
-    // The kernel frees them after a grace period.
+    // The kernel frees them after a grace period. An array of programs that bpftool opens just then is forgotten there
+    // (two urefs dropped before the kernel's work item ran), so it gets a moment.
+    thread::sleep(Duration::from_secs(1));
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         let left = objects.left()?;
