@@ -250,8 +250,8 @@ impl Index {
     #[must_use]
     pub fn service(&mut self, ip: IpAddr, port: u16, transport: Transport) -> Option<ServiceMatch> {
         let ip = ip.to_canonical();
-        let on_node = self.nodes.at(ip).is_some();
-        self.services.at(ip, port, transport, on_node, &self.pods)
+        let is_node = || self.nodes.at(ip).is_some();
+        self.services.at(ip, port, transport, is_node, &self.pods)
     }
 
     /// What encrypts below the sockets what `client` sends to `server` at `ip`. Only pods with a network of their own

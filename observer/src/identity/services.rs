@@ -281,17 +281,17 @@ impl Services {
         slices.map(|(key, _)| key.clone()).collect()
     }
 
-    /// The Service at an address and port, or, `on_node`, at a node's port.
+    /// The Service at an address and port, or at a node's port if the address is one.
     pub(super) fn at(
         &mut self,
         ip: IpAddr,
         port: u16,
         transport: Transport,
-        on_node: bool,
+        is_node: impl FnOnce() -> bool,
         accounts: &impl Accounts,
     ) -> Option<ServiceMatch> {
         let Self { services, slices, slices_of, frontends, node_ports, .. } = self;
-        let at_node = || node_ports.get(&(port, transport)).filter(|_| on_node);
+        let at_node = || node_ports.get(&(port, transport)).filter(|_| is_node());
         let place = frontends.get(&(ip, port, transport)).or_else(at_node)?.first;
         let service = services.get_mut(place as usize)?.as_mut()?;
         let key = &service.key;
