@@ -82,8 +82,8 @@ pub struct Parked {
 }
 
 impl Parked {
-    /// Packets are at most 64 KiB long; one more may begin where another ends.
-    pub const ROOM: usize = 128 * 1024;
+    /// Packets are at most 64 KiB long, and a thread that moves to another CPU leaves a few of them behind.
+    pub const ROOM: usize = 256 * 1024;
     /// Where the first of them lies.
     pub const START: usize = size_of::<crate::Data>();
     const BYTES: usize = Self::START + Self::ROOM + crate::BURST_CHUNK;
@@ -99,8 +99,8 @@ pub mod continuation {
     pub const COUNT: u32 = 2;
 }
 
-/// Reordering mends itself in microseconds, so a few slots serve a node: 2.3 MiB in all. A power of two.
-pub const PARKING_SLOTS: u32 = 16;
+/// Reordering mends itself in microseconds, so a few slots serve a node: 2.1 MiB in all. A power of two.
+pub const PARKING_SLOTS: u32 = 8;
 
 /// Key of the table of UDP conversations.
 #[repr(C)]

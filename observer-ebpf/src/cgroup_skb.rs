@@ -11,7 +11,7 @@ use observer_common::{Socket, continuation, tcp_state};
 use crate::field::field;
 use crate::maps::{EGRESS_GOES_ON, INGRESS_GOES_ON};
 use crate::packet::{IPPROTO_TCP, IPPROTO_UDP};
-use crate::{datagram, segment, socket};
+use crate::{datagram, segment, socket, stranger};
 
 const PASS: i32 = 1;
 
@@ -82,10 +82,10 @@ fn look<const SENT: bool>(ctx: &SkBuffContext) -> bool {
     match field!(sk, bpf_sock, protocol) {
         IPPROTO_TCP if field!(sk, bpf_sock, state) == u32::from(tcp_state::LISTEN) => {
             if !SENT {
-                segment::at_listener(ctx);
+                stranger::at_listener(ctx);
             }
         }
-        IPPROTO_TCP => segment::of_old_socket::<SENT>(ctx, sk),
+        IPPROTO_TCP => return stranger::of_old_socket::<SENT>(ctx, sk),
         IPPROTO_UDP => datagram::seen::<SENT>(ctx),
         _ => {}
     }

@@ -19,7 +19,7 @@ const LEASE: u64 = 4 * PATIENCE;
 
 /// The longest segment, and the furthest from the first that one may begin: as masks, which the verifier understands.
 const LONGEST: u32 = 0xffff;
-const FURTHEST: u32 = 0xffff;
+const FURTHEST: u32 = 0x1_ffff;
 const _: () = assert!((LONGEST + FURTHEST) as usize <= Parked::ROOM);
 
 #[inline(always)]

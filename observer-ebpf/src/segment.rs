@@ -1,22 +1,17 @@
 //! TCP segments: which of their bytes are worth shipping.
 
-use core::mem;
-
-use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::{__sk_buff, bpf_sock, bpf_sock_tuple};
-use aya_ebpf::helpers::generated::{
-    bpf_get_socket_cookie, bpf_sk_lookup_tcp, bpf_sk_release, bpf_skb_cgroup_id,
-};
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::bpf_skb_cgroup_id;
 use aya_ebpf::programs::SkBuffContext;
 use observer_common::{
-    Control, Direction, Settings, Socket, Stream, TcpClose, TcpOpen, Tuple, flag, kind, mode, tcp_state, verb,
+    Control, Direction, Settings, Socket, Stream, TcpClose, flag, kind, mode, tcp_state, verb,
 };
 
 use crate::cgroup_skb::full_socket;
-use crate::field::{field, ip6};
+use crate::field::field;
 use crate::maps::{settings, take_control};
 use crate::packet::{self, TCP_FIN, TCP_RST, TCP_SYN, Tcp};
-use crate::ring::{About, LARGE_ROOM, emit, emit_bytes, emit_full, now, write_header};
+use crate::ring::{About, LARGE_ROOM, emit, emit_bytes, emit_full, write_header};
 use crate::{parking, socket, walk};
 
 /// Longest packet that can be a bare RST: IPv6 and TCP headers with all their options.
@@ -95,7 +90,7 @@ pub fn of_parked(socket: *mut Socket) {
 
 /// Bytes that pass the loopback interface stay in their network namespace.
 #[inline(always)]
-fn note_loopback(ctx: &SkBuffContext, socket: &mut Socket) {
+pub fn note_loopback(ctx: &SkBuffContext, socket: &mut Socket) {
     if field!(ctx.skb.skb, __sk_buff, ifindex) == LOOPBACK_IFINDEX {
         socket.flags |= u32::from(flag::LOOPBACK);
     }
@@ -138,103 +133,9 @@ fn note_end<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, flags: u
 /// In `last_speaker`: nobody speaks any more.
 const ENDED: u32 = 3;
 
-/// The handshake's last segment and a Fast Open SYN may carry data, and meet the listener: the connection's own
-/// socket does not exist yet. The daemon files them by address.
-#[inline(always)]
-pub fn at_listener(ctx: &SkBuffContext) {
-    let mut tuple = Tuple::default();
-    let Some(at) = packet::addresses(ctx, false, &mut tuple) else { return };
-    let Some(tcp) = packet::tcp(ctx, at) else { return };
-    if tcp.payload_len == 0 {
-        return;
-    }
-    packet::ports(tcp.source_port, tcp.destination_port, false, &mut tuple);
-    let about = About {
-        kind: kind::TCP_DATA,
-        flags: flag::SERVER | flag::LISTENER | flag::TURN,
-        cookie: unsafe { bpf_get_socket_cookie(ctx.as_ptr()) },
-        cgroup: unsafe { bpf_skb_cgroup_id(ctx.skb.skb) },
-        // A SYN takes one sequence number before its data (RFC 7413 section 4.2).
-        sequence: tcp.sequence.wrapping_add(u32::from(tcp.flags & TCP_SYN != 0)),
-        left_out: 0,
-        tuple: Some(&tuple),
-    };
-    ship(ctx, about, tcp.payload_at, tcp.payload_len, settings().client_allowance);
-}
-
-/// A connection that was there before us: its first segment with data makes it known.
-#[inline(always)]
-pub fn of_old_socket<const SENT: bool>(ctx: &SkBuffContext, sk: *mut bpf_sock) {
-    let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return };
-    if tcp.payload_len == 0 || tcp.flags & (TCP_SYN | TCP_RST | TCP_FIN) != 0 {
-        return;
-    }
-    let role = if listener_owns(ctx, sk) { flag::SERVER } else { flag::CLIENT };
-    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
-    let cgroup = unsafe { bpf_skb_cgroup_id(ctx.skb.skb) };
-    // Known only once it was told: otherwise it would stay hidden for good.
-    let told = emit::<TcpOpen>(|open| unsafe {
-        write_header(&raw mut (*open).header, kind::TCP_OPEN, role | flag::MIDSTREAM, cookie, cgroup);
-        socket::write_tuple(sk, &raw mut (*open).tuple);
-        (*open).sent_start = 0;
-        (*open).received_start = 0;
-    });
-    if !told {
-        return;
-    }
-    let socket = socket::create(sk);
-    if socket.is_null() {
-        return;
-    }
-    let known = unsafe { &mut *socket };
-    known.flags = u32::from(role | flag::MIDSTREAM);
-    known.cookie = cookie;
-    known.cgroup = cgroup;
-    known.opened = now();
-    let (ours, theirs) =
-        if SENT { (&mut known.sent, &mut known.received) } else { (&mut known.received, &mut known.sent) };
-    ours.next = tcp.sequence;
-    // Zero would make half of all sequence numbers look like retransmissions.
-    theirs.next = tcp.acknowledged;
-    note_loopback(ctx, known);
-    payload::<SENT>(ctx, known, &tcp);
-}
-
-/// Whether somebody listens on the local port: no connection has port 0 for its peer, so only a listener answers.
-#[inline(always)]
-fn listener_owns(ctx: &SkBuffContext, sk: *mut bpf_sock) -> bool {
-    const CURRENT_NETNS: u64 = u64::MAX;
-    let port = (field!(sk, bpf_sock, src_port) as u16).to_be();
-    let mut tuple: bpf_sock_tuple = unsafe { mem::zeroed() };
-    let first: u8 = ctx.load(0).unwrap_or(0);
-    // By the packet's family: a dual-stack listener answers for both.
-    let size = unsafe {
-        if first >> 4 == 4 {
-            let ipv4 = &mut tuple.__bindgen_anon_1.ipv4;
-            ipv4.daddr = field!(sk, bpf_sock, src_ip4);
-            ipv4.dport = port;
-            size_of_val(ipv4)
-        } else {
-            let ipv6 = &mut tuple.__bindgen_anon_1.ipv6;
-            ipv6.daddr = ip6!(sk, bpf_sock, src_ip6);
-            ipv6.dport = port;
-            size_of_val(ipv6)
-        }
-    };
-    unsafe {
-        let listener = bpf_sk_lookup_tcp(ctx.as_ptr(), &raw mut tuple, size as u32, CURRENT_NETNS, 0);
-        if listener.is_null() {
-            return false;
-        }
-        let listening = field!(listener, bpf_sock, state) == u32::from(tcp_state::LISTEN);
-        bpf_sk_release(listener.cast());
-        listening
-    }
-}
-
 /// Answers whether the segment is to be walked over.
 #[inline(always)]
-fn payload<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, tcp: &Tcp) -> bool {
+pub fn payload<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, tcp: &Tcp) -> bool {
     if let Some(word) = take_control(socket.cookie) {
         obey(socket, word);
         if socket.done != 0 {
@@ -501,7 +402,7 @@ fn frames_at(stream: &mut Stream, sequence: u32) {
 
 /// Ships the first `take` of `wanted` bytes, in as many records as that needs.
 #[inline(always)]
-fn ship(ctx: &SkBuffContext, mut about: About<'_>, mut at: u32, wanted: u32, take: u32) -> bool {
+pub fn ship(ctx: &SkBuffContext, mut about: About<'_>, mut at: u32, wanted: u32, take: u32) -> bool {
     let mut left = if take < wanted { take } else { wanted };
     let beyond = wanted - left;
     for _ in 0..Settings::MAX_ALLOWANCE / LARGE_ROOM as u32 {

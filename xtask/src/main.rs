@@ -1,9 +1,12 @@
 //! `cargo xtask`: the project's own commands. Each one calls `setup` for what it needs.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ci;
 mod demo;
 mod fuzz;
+mod image;
+mod manifest;
 mod process;
 mod root;
 mod setup;
@@ -31,10 +34,16 @@ enum Command {
     Setup(setup::Arguments),
     /// Watch a small shop on a simulated node with the real daemon, for about 20 s; needs root
     Demo(demo::Arguments),
-    /// Run all tests: unit tests, then the integration suite as root on a release build
+    /// Run all tests: unit tests, then as root the suites on a real kernel and against a real API server
     Test(test::Arguments),
     /// Run the fuzz targets for a while each, by hand: CI only replays their corpora
     Fuzz(fuzz::Arguments),
+    /// Measure, on a release build; prints tables
+    Bench(bench::Arguments),
+    /// Write the container image as an archive, without a container engine
+    Image(image::Arguments),
+    /// Render the chart into deploy/observer.yaml
+    Manifest(manifest::Arguments),
     /// Check the rules that the compiler does not know: module dependencies, names, links
     Tidy,
     /// Everything that has to be green: setup, format, lints, licences, tidy, tests, demo
@@ -48,6 +57,9 @@ impl Command {
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
             Self::Fuzz(arguments) => fuzz::run(&arguments),
+            Self::Bench(arguments) => bench::run(&arguments),
+            Self::Image(arguments) => image::run(&arguments),
+            Self::Manifest(arguments) => manifest::run(&arguments),
             Self::Tidy => tidy::run(&names()),
             Self::Ci => ci::run(&names()),
         }

@@ -1,14 +1,14 @@
-//! `cargo xtask test`: unit tests, then the daemon on a real kernel.
+//! `cargo xtask test`: unit tests, then the daemon on a real kernel, then against a real API server.
 
 use std::ffi::OsString;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::setup::{self, Purpose};
 use crate::stage::Stages;
-use crate::{process, root, workspace};
+use crate::{image, manifest, process, root, workspace};
 
 /// Integration tests at a time: each has its own simulated node and daemon, and waits more than it computes.
 const INTEGRATION_THREADS: &str = "2";
@@ -18,6 +18,9 @@ pub struct Arguments {
     /// Run one part alone
     #[arg(long, value_enum)]
     only: Option<Part>,
+    /// Let 20,000 pods come and go, not 1,000: takes minutes
+    #[arg(long)]
+    churn: bool,
     /// Passed on to the test programs: a test's name, `--nocapture`, ...
     #[arg(last = true)]
     rest: Vec<OsString>,
@@ -27,6 +30,9 @@ pub struct Arguments {
 enum Part {
     Unit,
     Integration,
+    Kubernetes,
+    /// The image, the chart, and the daemon in a container with the chart's privileges
+    Deploy,
 }
 
 /// The command itself.
@@ -52,48 +58,90 @@ pub fn run_stages(stages: &mut Stages, arguments: &Arguments) -> Result<()> {
             process::run(process::cargo().args(["test", "--no-fail-fast", "--"]).args(&arguments.rest))
         })?;
     }
-    if wanted(Part::Integration) {
+    if wanted(Part::Integration) || wanted(Part::Kubernetes) {
         stages.run("release build", || {
             process::run(process::cargo().args(["build", "--release", "--package", "observer"]))
         })?;
-        stages.run("integration tests", || process::run(&mut integration(arguments)?))?;
+    }
+    if wanted(Part::Integration) {
+        stages.run("integration tests", || integration(arguments))?;
+    }
+    if wanted(Part::Kubernetes) {
+        stages.run("kubernetes tests", || {
+            let mut command = suite(&["observer-kubernetes"], arguments)?;
+            if arguments.churn {
+                command.env("OBSERVER_CHURN_PODS", "20000");
+            }
+            process::run(&mut command)
+        })?;
+    }
+    if wanted(Part::Deploy) {
+        stages.run("image", || image::run(&image::Arguments::default()))?;
+        stages.run("deployment tests", || {
+            manifest::check()?;
+            process::run(&mut deployment(arguments)?)
+        })?;
     }
     Ok(())
 }
 
-/// The harness and the integration suite: built by the user, run as root.
-fn integration(arguments: &Arguments) -> Result<Command> {
+/// The harness and the daemon on this machine's kernel.
+fn integration(arguments: &Arguments) -> Result<()> {
+    let table = workspace::conformance_table()?;
+    // What an earlier run left would be taken for this one's.
+    let _ = std::fs::remove_file(&table);
+    let mut command = suite(&["observer-harness", "observer-integration"], arguments)?;
+    let result = process::run(command.env("OBSERVER_CONFORMANCE_TABLE", &table));
+    // Told whether all is well or not; not there if other tests were asked for.
+    if let Ok(text) = std::fs::read_to_string(&table) {
+        print!("\n{text}");
+    }
+    result
+}
+
+/// Suites that need the release build: built by the user, run as root.
+fn suite(packages: &[&str], arguments: &Arguments) -> Result<Command> {
     let observer = workspace::release_observer()?;
     if !observer.is_file() {
         bail!("{} is missing: run `cargo build --release -p observer` first", observer.display());
     }
     let mut command = process::cargo();
     command
-        .args([
-            "test",
-            "--no-fail-fast",
-            "--package",
-            "observer-harness",
-            "--package",
-            "observer-integration",
-        ])
+        .args(["test", "--no-fail-fast"])
+        .args(packages.iter().flat_map(|package| ["--package", package]))
         .args(["--", "--test-threads", INTEGRATION_THREADS])
         .args(&arguments.rest)
         .env("OBSERVER_BIN", observer);
+    as_root(&mut command)?;
+    Ok(command)
+}
+
+/// The chart and the image: the same.
+fn deployment(arguments: &Arguments) -> Result<Command> {
+    let mut command = process::cargo();
+    command
+        .args(["test", "--no-fail-fast", "--package", "observer-deployment"])
+        .args(["--", "--test-threads", INTEGRATION_THREADS])
+        .args(&arguments.rest)
+        .env("OBSERVER_IMAGE", image::archive()?);
+    as_root(&mut command)?;
+    Ok(command)
+}
+
+/// Makes cargo's command run its tests as root.
+fn as_root(command: &mut Command) -> Result<()> {
     if !root::is_root() {
         // Asked here and now: within cargo's output nobody would see the question.
         let why = "loading kernel programs and creating network namespaces";
         process::run(&mut root::command("true", why, "cargo xtask test")?)?;
         command.env(runner_variable()?, "sudo --preserve-env");
     }
-    Ok(command)
+    Ok(())
 }
 
 /// The variable that makes cargo start this machine's test programs through another one.
 fn runner_variable() -> Result<String> {
-    let version = process::output(process::command("rustc").arg("-vV")).context("rustc does not start")?;
-    let host =
-        version.lines().find_map(|line| line.strip_prefix("host: ")).context("`rustc -vV` names no host")?;
+    let host = workspace::host()?;
     Ok(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")))
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use crate::process;
+
 /// The repository's top directory.
 pub fn top() -> PathBuf {
     // Asked at run time first: worktrees may share one target directory, and with it one xtask binary.
@@ -17,13 +19,39 @@ pub fn tools() -> PathBuf {
     top().join("target/tools")
 }
 
-/// The daemon that `cargo build --release -p observer` puts down.
+/// The directory that cargo builds into.
 ///
 /// # Errors
 /// If this program does not know where it lies itself.
-pub fn release_observer() -> Result<PathBuf> {
+pub fn target() -> Result<PathBuf> {
     // xtask lies in <target>/debug, wherever CARGO_TARGET_DIR or a user's configuration put <target>.
     let own = std::env::current_exe().context("cannot find the target directory")?;
     let target = own.parent().and_then(|debug| debug.parent()).context("cannot find the target directory")?;
-    Ok(target.join("release/observer"))
+    Ok(target.to_owned())
+}
+
+/// The daemon that `cargo build --release -p observer` puts down.
+///
+/// # Errors
+/// As [`target`].
+pub fn release_observer() -> Result<PathBuf> {
+    Ok(target()?.join("release/observer"))
+}
+
+/// This machine's target triple, as rustc calls it.
+///
+/// # Errors
+/// If there is no rustc.
+pub fn host() -> Result<String> {
+    let version = process::output(process::command("rustc").arg("-vV")).context("rustc does not start")?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("`rustc -vV` names no host")
+}
+
+/// Where the integration suite writes its conformance table.
+///
+/// # Errors
+/// As [`target`].
+pub fn conformance_table() -> Result<PathBuf> {
+    Ok(target()?.join("conformance.txt"))
 }

@@ -36,6 +36,31 @@ pub struct Exemption {
     pub reason: String,
 }
 
+/// An issuer of tokens besides the cluster's own, and where its keys are: in a file, at an address, or where its
+/// discovery document says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfiguredIssuer {
+    /// The `iss` claim of its tokens; for JWT-SVIDs the trust domain, such as `spiffe://example.org`.
+    pub issuer: String,
+    /// A file with its keys.
+    #[serde(default)]
+    pub jwks: Option<PathBuf>,
+    /// Where its keys are served.
+    #[serde(default)]
+    pub jwks_url: Option<String>,
+    /// The certificates that its server's is signed by, in PEM; the system's if absent.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+}
+
+/// What the operator says of the links between nodes. WireGuard need not be said: its keys are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkEncryption {
+    Ipsec,
+}
+
 /// The keys of the file: those of the flags, and settings that are too long for a flag.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -44,6 +69,8 @@ pub struct ConfigFile {
     pub graph: Vec<PathBuf>,
     pub issuer: Vec<String>,
     pub jwks: Vec<PathBuf>,
+    /// Issuers whose keys are not, or not only, in a file.
+    pub issuers: Vec<ConfiguredIssuer>,
     pub api_audience: Vec<String>,
     pub cluster_cidr: Vec<IpNet>,
     pub node_name: Option<String>,
@@ -56,6 +83,8 @@ pub struct ConfigFile {
     pub exemptions: Vec<Exemption>,
     /// Request headers besides Authorization that hold credentials.
     pub credential_headers: Vec<String>,
+    /// What encrypts all links between nodes, where nothing in the cluster's objects tells.
+    pub link_encryption: Option<LinkEncryption>,
     /// Samples that `/metrics` may have.
     pub series_budget: Option<usize>,
     /// Bytes captured each time a client speaks.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use crate::cluster;
 use crate::probe::{self, Check, FeatureState};
 
 #[derive(Args, Clone, Debug, Default)]
@@ -48,7 +49,8 @@ struct Line<'a> {
 #[must_use]
 pub fn run(args: &DoctorArgs) -> ExitCode {
     let checks = probe::examine(args.cgroup_root.as_deref());
-    let report = Report::of(&checks);
+    let cluster = ask_cluster();
+    let report = Report::of(&checks, &cluster);
     let mut out = io::stdout().lock();
     // Whoever closed the pipe does not want the rest; the exit code still tells.
     let _ = match args.output {
@@ -58,8 +60,14 @@ pub fn run(args: &DoctorArgs) -> ExitCode {
     if report.verdict == FeatureState::Missing { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
+/// What the API server says, if the environment names one.
+fn ask_cluster() -> Vec<cluster::Finding> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map(|runtime| runtime.block_on(cluster::check())).unwrap_or_default()
+}
+
 impl<'a> Report<'a> {
-    fn of(checks: &'a [Check]) -> Self {
+    fn of(checks: &'a [Check], cluster: &'a [cluster::Finding]) -> Self {
         let line = |check: &'a Check| {
             let unwell = check.state != FeatureState::Ok;
             Line {
@@ -70,7 +78,18 @@ impl<'a> Report<'a> {
                 remedy: unwell.then_some(check.remedy),
             }
         };
-        Self { checks: checks.iter().map(line).collect(), verdict: probe::verdict(checks) }
+        // Traffic is observed without the cluster's help, too.
+        let told = |finding: &'a cluster::Finding| Line {
+            name: finding.name,
+            state: if finding.lack.is_some() { FeatureState::Degraded } else { FeatureState::Ok },
+            detail: &finding.detail,
+            cost: finding.lack.as_ref().map(|lack| lack.cost),
+            remedy: finding.lack.as_ref().map(|lack| lack.remedy.as_str()),
+        };
+        let told: Vec<Line<'a>> = cluster.iter().map(told).collect();
+        let worst = told.iter().map(|line| line.state).max().unwrap_or(FeatureState::Ok);
+        let verdict = probe::verdict(checks).max(worst);
+        Self { checks: checks.iter().map(line).chain(told).collect(), verdict }
     }
 }
 

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::probe::CANARY_COMMAND;
-pub use config::{ConfigFile, Exemption};
+pub use config::{ConfigFile, Exemption, LinkEncryption};
 pub use doctor::DoctorArgs;
 pub use edges::EdgesArgs;
 pub use explain::explain;
@@ -28,7 +28,7 @@ pub use flows::FlowsArgs;
 pub use output::Format;
 pub use parse::{one_line, with_causes};
 pub use run::{LogLevel, Output, RunArgs};
-pub use settings::{IssuerKeys, RunSettings};
+pub use settings::{IssuerKeys, KeysAt, RunSettings};
 
 /// Shows which service calls which, as whom, encrypted or not, with which credential, declared or not.
 #[derive(Clone, Debug, Parser)]

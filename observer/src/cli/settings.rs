@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use observer_common::Settings;
 
 use super::CliError;
-use super::config::{ConfigFile, Exemption};
+use super::config::{ConfigFile, ConfiguredIssuer, Exemption, LinkEncryption};
 use super::filter::principal;
 use super::run::{LogLevel, Output, RunArgs};
 use crate::sink::{DEFAULT_SERIES_BUDGET, DEFAULT_SOCKET, MIN_SERIES_BUDGET};
@@ -25,11 +25,21 @@ const MAX_UDP_IDLE: u64 = 3600;
 /// A metric label should stay one: in characters.
 const MAX_REASON: usize = 64;
 
-/// An issuer and the file that holds its keys.
+/// An issuer and where its keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerKeys {
     pub issuer: String,
-    pub jwks: PathBuf,
+    pub keys: KeysAt,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeysAt {
+    File(PathBuf),
+    /// Without `url`: where the issuer's discovery document says.
+    Server {
+        url: Option<String>,
+        ca: Option<PathBuf>,
+    },
 }
 
 /// See the module.
@@ -39,7 +49,7 @@ pub struct RunSettings {
     pub inventory: Option<PathBuf>,
     pub graphs: Vec<PathBuf>,
     pub issuers: Vec<IssuerKeys>,
-    /// Those that the API server accepts; the first issuer unless told otherwise.
+    /// Those that the API server accepts, if they are not to be found out.
     pub api_audiences: Vec<String>,
     pub cluster_cidrs: Vec<IpNet>,
     pub node_name: String,
@@ -53,6 +63,8 @@ pub struct RunSettings {
     pub exemptions: Vec<Exemption>,
     /// Lower-case names of request headers.
     pub credential_headers: Vec<String>,
+    /// What encrypts all links between nodes.
+    pub link_encryption: Option<LinkEncryption>,
     /// Samples that `/metrics` may have.
     pub series_budget: usize,
     /// Bytes captured each time a client speaks.
@@ -105,10 +117,11 @@ impl RunSettings {
         } else {
             (args.issuer, args.jwks)
         };
-        let issuers = pair(issuer, jwks)?;
-        let mut api_audiences = either(args.api_audience, file.api_audience);
-        if api_audiences.is_empty() {
-            api_audiences.extend(issuers.first().map(|first| first.issuer.clone()));
+        let mut issuers = pair(issuer, jwks)?;
+        for configured in file.issuers {
+            let keys =
+                configured_issuer(configured, &issuers).map_err(|why| in_file(format!("issuers: {why}")))?;
+            issuers.push(keys);
         }
         let node_name = args
             .node_name
@@ -122,7 +135,7 @@ impl RunSettings {
             inventory: args.inventory.or(file.inventory),
             graphs: either(args.graph, file.graph),
             issuers,
-            api_audiences,
+            api_audiences: either(args.api_audience, file.api_audience),
             cluster_cidrs: either(args.cluster_cidr, file.cluster_cidr).iter().map(IpNet::trunc).collect(),
             node_name,
             cgroup_root: args.cgroup_root.or(file.cgroup_root),
@@ -133,6 +146,7 @@ impl RunSettings {
             log_level: args.log_level.or(file.log_level).unwrap_or_default(),
             exemptions: file.exemptions,
             credential_headers,
+            link_encryption: file.link_encryption,
             series_budget,
             client_allowance,
             udp_idle: Duration::from_secs(udp_idle),
@@ -164,7 +178,33 @@ fn pair(issuers: Vec<String>, jwks: Vec<PathBuf>) -> Result<Vec<IssuerKeys>, Cli
             )));
         }
     }
-    Ok(issuers.into_iter().zip(jwks).map(|(issuer, jwks)| IssuerKeys { issuer, jwks }).collect())
+    let keys = jwks.into_iter().map(KeysAt::File);
+    Ok(issuers.into_iter().zip(keys).map(|(issuer, keys)| IssuerKeys { issuer, keys }).collect())
+}
+
+fn configured_issuer(configured: ConfiguredIssuer, others: &[IssuerKeys]) -> Result<IssuerKeys, String> {
+    let ConfiguredIssuer { issuer, jwks, jwks_url, ca } = configured;
+    if issuer.is_empty() || issuer.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!("{issuer:?} is no issuer; give the token's `iss` claim"));
+    }
+    if others.iter().any(|other| other.issuer == issuer) {
+        return Err(format!("{issuer} is there twice; give it once"));
+    }
+    let keys = match (jwks, jwks_url) {
+        (Some(_), Some(_)) => return Err(format!("{issuer} has jwks and jwks_url; keep one")),
+        (Some(_), None) if ca.is_some() => {
+            return Err(format!("{issuer} has jwks, a file, and ca; remove ca"));
+        }
+        (Some(file), None) => KeysAt::File(file),
+        (None, url) => KeysAt::Server { url, ca },
+    };
+    if let KeysAt::Server { url, .. } = &keys {
+        let address = url.as_ref().unwrap_or(&issuer);
+        if !address.starts_with("https://") && !address.starts_with("http://") {
+            return Err(format!("{issuer}: {address} is no address of a server; set jwks or jwks_url"));
+        }
+    }
+    Ok(IssuerKeys { issuer, keys })
 }
 
 fn between<T: PartialOrd + std::fmt::Display>(key: &str, value: T, least: T, most: T) -> Result<(), String> {

@@ -119,6 +119,7 @@ log_level: debug
 exemptions:
   - {kind: unauthenticated, server: shop/web, path_prefix: /healthz, until: 2030-01-01T00:00:00Z, reason: health checks}
 credential_headers: [X-API-Key]
+link_encryption: ipsec
 series_budget: 2000
 client_allowance: 4096
 ",
@@ -126,8 +127,12 @@ client_allowance: 4096
     .unwrap();
     assert_eq!(settings.inventory, Some("/i".into()));
     assert_eq!(settings.graphs, [PathBuf::from("/g1"), "/g2".into()]);
-    assert_eq!(settings.issuers[1], IssuerKeys { issuer: "https://b".into(), jwks: "/b.json".into() });
-    assert_eq!(settings.api_audiences, ["https://a"], "the first issuer");
+    assert_eq!(
+        settings.issuers[1],
+        IssuerKeys { issuer: "https://b".into(), keys: KeysAt::File("/b.json".into()) }
+    );
+    assert!(settings.api_audiences.is_empty(), "the first issuer's, whoever that turns out to be");
+    assert_eq!(settings.link_encryption, Some(LinkEncryption::Ipsec));
     assert_eq!(settings.cluster_cidrs[0].to_string(), "10.244.0.0/16");
     assert_eq!(settings.node_name, "n9");
     assert_eq!(
@@ -151,7 +156,10 @@ fn flags_win_over_the_file() {
     assert_eq!(settings.listen.port(), 1);
     assert_eq!(settings.graphs, [PathBuf::from("/mine")]);
     assert_eq!(settings.output, Output::None);
-    assert_eq!(settings.issuers, [IssuerKeys { issuer: "https://c".into(), jwks: "/c".into() }]);
+    assert_eq!(
+        settings.issuers,
+        [IssuerKeys { issuer: "https://c".into(), keys: KeysAt::File("/c".into()) }]
+    );
     assert_eq!(settings.api_audiences, ["x"]);
     assert_eq!(settings.socket.to_str(), Some("/s"));
 }
@@ -181,5 +189,37 @@ fn a_missing_file_is_a_usage_error_that_names_it() {
 fn an_empty_file_changes_nothing() {
     for yaml in ["", "\n", "# only a comment\n", "---\n", "{}\n"] {
         assert_eq!(ConfigFile::parse(yaml), Ok(ConfigFile::default()), "{yaml:?}");
+    }
+}
+
+#[test]
+fn an_issuers_keys_are_in_a_file_or_at_a_server() {
+    let file = "\
+issuers:
+  - {issuer: https://a, jwks: /a.json}
+  - {issuer: https://b, ca: /ca.pem}
+  - {issuer: 'spiffe://example.org', jwks_url: 'https://bundle.example/keys'}
+";
+    let settings = load(&[], file).unwrap();
+    let server = |url: Option<&str>, ca: Option<&str>| KeysAt::Server {
+        url: url.map(Into::into),
+        ca: ca.map(Into::into),
+    };
+    let keys: Vec<_> = settings.issuers.into_iter().map(|issuer| issuer.keys).collect();
+    let bundle = server(Some("https://bundle.example/keys"), None);
+    assert_eq!(keys, [KeysAt::File("/a.json".into()), server(None, Some("/ca.pem")), bundle]);
+}
+
+#[test]
+fn an_issuer_that_makes_no_sense_is_a_usage_error_that_says_why() {
+    for (entry, why) in [
+        ("{issuer: https://a, jwks: /a, jwks_url: 'https://a/k'}", "keep one"),
+        ("{issuer: 'spiffe://a'}", "set jwks or jwks_url"),
+        ("{issuer: ''}", "no issuer"),
+        ("{issuer: https://a, jwks: /a, ca: /ca}", "remove ca"),
+        ("{issuer: https://a, kid: 1}", "unknown key"),
+    ] {
+        let error = load(&[], &format!("issuers: [{entry}]\n")).unwrap_err().to_string();
+        assert!(error.contains(why), "{entry}: {error}");
     }
 }

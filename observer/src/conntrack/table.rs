@@ -443,6 +443,14 @@ impl<S: Default> Table<S> {
         if over { self.flows.remove(&cookie) } else { None }
     }
 
+    /// It is not known yet whether the server of a client's end reports: [`Self::tick`] answers it again at `until`.
+    pub fn wait_longer(&mut self, cookie: Cookie, until: Timestamp) {
+        if let Some(flow) = self.flows.get_mut(&cookie) {
+            flow.stage = Stage::Waiting { until };
+            self.restless.push(cookie);
+        }
+    }
+
     /// Forgets a flow.
     pub fn remove(&mut self, cookie: Cookie) -> Option<Flow<S>> {
         let flow = self.flows.remove(&cookie)?;
@@ -471,6 +479,10 @@ impl<S: Default> Table<S> {
 
     pub fn get_mut(&mut self, cookie: Cookie) -> Option<&mut Flow<S>> {
         self.flows.get_mut(&cookie)
+    }
+
+    pub fn conversation_mut(&mut self, cookie: Cookie, remote: Endpoint) -> Option<&mut Flow<S>> {
+        self.conversations.get_mut(&(cookie, remote))
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Flow<S>> {

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::graph::ServiceGraph;
-use crate::model::Pod;
+use crate::model::{Pod, Template};
 
 const SHOP: &str = "
 - from: {serviceAccount: orders}
@@ -67,18 +67,13 @@ fn mk_identity(text: &str) -> Identity {
 
 fn mk_pod(account: &str) -> Identity {
     let (namespace, name) = account.split_once('/').unwrap();
+    let template =
+        Template { namespace: namespace.into(), service_account: name.into(), ..Template::default() };
     Identity::Pod(Arc::new(Pod {
         uid: account.into(),
-        namespace: namespace.into(),
         name: "p".into(),
-        service_account: name.into(),
-        workload: None,
-        labels: Vec::new(),
-        node: None,
-        host_network: false,
-        ips: Vec::new(),
-        ports: Vec::new(),
-        probe_ports: Vec::new(),
+        template: Arc::new(template),
+        ..Pod::default()
     }))
 }
 

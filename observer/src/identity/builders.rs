@@ -26,7 +26,8 @@ pub(super) fn object(api_version: &str, kind: &str, value: Value) -> Object {
 }
 
 pub(super) fn mk_index() -> Index {
-    Index::new(Settings { cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap()], node_name: NODE.into() })
+    let cluster_cidrs = vec!["10.244.0.0/16".parse().unwrap()];
+    Index::new(Settings { cluster_cidrs, node_name: NODE.into(), ipsec: false })
 }
 
 /// A pod as `<name>` with uid `uid-<name>`, changed by `patch` (RFC 7396).

@@ -6,9 +6,11 @@
 //! where `-` separates levels, so the uid's own become `_`). Guaranteed pods omit the middle level, `--cgroup-root`
 //! and nested nodes (kind) put more levels in front, and whatever runs in the container may make more below.
 
+use crate::model::Uid;
+
 /// The uids that `path` may belong to, the innermost first: a node that itself runs in a pod has both in its paths.
 /// Static pods give the hash that their kubelet uses instead of the uid.
-pub(super) fn pod_uids(path: &str) -> impl Iterator<Item = String> + '_ {
+pub(super) fn pod_uids(path: &str) -> impl Iterator<Item = Uid> + '_ {
     let mut rest = path;
     std::iter::from_fn(move || {
         while !rest.is_empty() {
@@ -23,23 +25,26 @@ pub(super) fn pod_uids(path: &str) -> impl Iterator<Item = String> + '_ {
 }
 
 /// The uid, if `name` under `parents` is a pod's own directory.
-fn uid_of(name: &str, parents: &str) -> Option<String> {
-    // containerd with the cgroupfs driver under a systemd kubelet: `kubepods-burstable-pod<uid>.slice:cri-containerd:<id>`.
-    let name = name.split_once(':').map_or(name, |(slice, _)| slice);
-    let uid = match name.strip_suffix(".slice") {
-        Some(slice) => {
-            let (levels, uid) = slice.rsplit_once("-pod")?;
-            levels.split('-').any(|level| level == "kubepods").then_some(uid)?
-        }
-        None => {
-            let uid = name.strip_prefix("pod")?;
-            // `podman-...` and the like exist elsewhere.
-            parents.rsplit('/').take(2).any(|level| level == "kubepods").then_some(uid)?
-        }
+fn uid_of(name: &str, parents: &str) -> Option<Uid> {
+    if let Some(uid) = name.strip_prefix("pod")
+        && !uid.ends_with(".slice")
+    {
+        // `podman-...` and the like exist elsewhere.
+        return parents.rsplit('/').take(2).any(|level| level == "kubepods").then(|| Uid::read(uid))?;
+    }
+    // A container's.
+    if name.ends_with(".scope") {
+        return None;
+    }
+    let slice = match name.strip_suffix(".slice") {
+        Some(slice) => slice,
+        // containerd with the cgroupfs driver under a systemd kubelet:
+        // `kubepods-burstable-pod<uid>.slice:cri-containerd:<id>`.
+        None => name.split_once(':')?.0.strip_suffix(".slice")?,
     };
-    let fits = !uid.is_empty()
-        && uid.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    fits.then(|| uid.replace('_', "-"))
+    let (levels, pod) = slice.rsplit_once('-')?;
+    let uid = pod.strip_prefix("pod")?;
+    levels.rsplit('-').any(|level| level == "kubepods").then(|| Uid::read(uid))?
 }
 
 #[cfg(test)]
@@ -49,7 +54,7 @@ mod tests {
     const UID: &str = "1b3f6c1e-7a0d-4c55-9e5b-0a1b2c3d4e5f";
     const ID: &str = "9a3f1c5b7d9e0f2a4c6e8b0d1f3a5c7e9b1d3f5a7c9e1b3d5f7a9c1e3b5d7f9a";
 
-    fn innermost(path: &str) -> Option<String> {
+    fn innermost(path: &str) -> Option<Uid> {
         pod_uids(path).next()
     }
 
@@ -90,7 +95,7 @@ mod tests {
             ),
         ];
         for shape in shapes {
-            assert_eq!(innermost(&shape).as_deref(), Some(UID), "{shape}");
+            assert_eq!(innermost(&shape), Some(Uid::of(UID)), "{shape}");
         }
     }
 
@@ -100,8 +105,8 @@ mod tests {
         let systemd = format!(
             "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{hash}.slice/crio-{ID}.scope"
         );
-        assert_eq!(innermost(&systemd).as_deref(), Some(hash));
-        assert_eq!(innermost(&format!("kubepods/burstable/pod{hash}/{ID}")).as_deref(), Some(hash));
+        assert_eq!(innermost(&systemd), Some(Uid::of(hash)));
+        assert_eq!(innermost(&format!("kubepods/burstable/pod{hash}/{ID}")), Some(Uid::of(hash)));
     }
 
     #[test]
@@ -109,7 +114,7 @@ mod tests {
         let path = format!(
             "kubepods/pod{UID}/{ID}/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod0000_1.slice/x.scope"
         );
-        assert_eq!(pod_uids(&path).collect::<Vec<_>>(), ["0000-1", UID]);
+        assert_eq!(pod_uids(&path).collect::<Vec<_>>(), [Uid::of("0000-1"), Uid::of(UID)]);
     }
 
     #[test]

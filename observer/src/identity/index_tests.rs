@@ -1,7 +1,9 @@
 use serde_json::json;
 
 use super::*;
+use crate::identity::MAX_DEPARTED;
 use crate::identity::builders::{NODE, at, ip, mk_index, mk_node, mk_pod, mk_service, rfc3339};
+use crate::identity::pods::MAX_FORMER;
 
 fn name_at(index: &Index, address: &str, moment: Timestamp) -> String {
     match index.by_address(ip(address), moment) {
@@ -11,6 +13,7 @@ fn name_at(index: &Index, address: &str, moment: Timestamp) -> String {
 }
 
 const NOBODY: &str = "Unknown(\"no-pod-at-address\")";
+const CONTESTED: &str = "Unknown(\"address-contested\")";
 
 #[test]
 fn an_address_leads_to_the_pod_that_has_it() {
@@ -54,21 +57,24 @@ fn a_new_holder_ends_the_older_ones_time_when_nobody_told_of_its_end() {
     index
         .apply(&mk_pod("first", "10.244.0.2", json!({"status": {"startTime": rfc3339(10)}})), at(61))
         .unwrap();
-    for (moment, expected) in [(39, "first"), (40, "second"), (70, "second")] {
+    // The second one got it after 40 and before 60, when that was heard.
+    for (moment, expected) in
+        [(39, "first"), (40, CONTESTED), (59, CONTESTED), (60, "second"), (70, "second")]
+    {
         assert_eq!(name_at(&index, "10.244.0.2", at(moment)), expected, "at {moment}");
     }
 }
 
 #[test]
-fn the_sandbox_tells_best_since_when_a_pod_has_its_address() {
+fn a_pod_can_have_its_address_as_soon_as_its_kubelet_took_it_on() {
     let mut index = mk_index();
     let conditions =
         json!([{"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": rfc3339(30)}]);
     let status = json!({"startTime": rfc3339(20), "conditions": conditions});
     let metadata = json!({"creationTimestamp": rfc3339(10)});
     index.apply(&mk_pod("a", "10.244.0.2", json!({"metadata": metadata, "status": status})), at(99)).unwrap();
-    assert_eq!(name_at(&index, "10.244.0.2", at(29)), NOBODY);
-    assert_eq!(name_at(&index, "10.244.0.2", at(30)), "a");
+    assert_eq!(name_at(&index, "10.244.0.2", at(19)), NOBODY);
+    assert_eq!(name_at(&index, "10.244.0.2", at(20)), "a");
 }
 
 #[test]
@@ -119,7 +125,7 @@ fn a_pod_brought_up_to_date_keeps_its_address_and_shows_its_new_labels() {
     let changed = json!({"metadata": {"labels": {"app": "b"}}, "status": {"startTime": rfc3339(5)}});
     index.apply(&mk_pod("a", "10.244.0.2", changed), at(50)).unwrap();
     let Identity::Pod(pod) = index.by_address(ip("10.244.0.2"), at(6)) else { panic!() };
-    assert_eq!(pod.labels, [("app".into(), "b".into())]);
+    assert_eq!(pod.label("app"), Some("b"));
     // A new sandbox, a new address.
     index.apply(&mk_pod("a", "10.244.0.3", json!({})), at(60)).unwrap();
     assert_eq!(name_at(&index, "10.244.0.2", at(60)), NOBODY);
@@ -134,10 +140,10 @@ fn a_pod_that_changes_its_address_again_and_again_leaves_nothing_behind() {
         pod = mk_pod("a", &format!("10.244.1.{number}"), json!({}));
         index.apply(&pod, at(number)).unwrap();
     }
-    assert!(index.addresses.len() <= MAX_FORMER + 1);
+    assert!(index.pods.addresses() <= MAX_FORMER + 1);
     index.delete(&pod, at(200));
     index.delete(&pod, at(400));
-    assert_eq!((index.addresses.len(), index.counts().pods), (0, 0));
+    assert_eq!((index.pods.addresses(), index.counts().pods), (0, 0));
 }
 
 #[test]
@@ -238,7 +244,7 @@ fn an_address_without_a_pod_says_as_much_as_is_known() {
 
 #[test]
 fn without_any_range_a_private_address_may_be_anybodys() {
-    let index = Index::new(Settings { cluster_cidrs: Vec::new(), node_name: NODE.into() });
+    let index = Index::new(Settings { cluster_cidrs: Vec::new(), node_name: NODE.into(), ipsec: false });
     for private in ["10.1.2.3", "172.31.0.1", "192.168.0.1", "100.64.0.1", "100.127.255.1", "fd12::1"] {
         let identity = index.by_address(ip(private), at(0));
         assert_eq!(identity, Identity::Unknown("cluster-cidr-unknown"), "{private}");
@@ -250,7 +256,7 @@ fn without_any_range_a_private_address_may_be_anybodys() {
 
 #[test]
 fn a_node_that_is_gone_takes_its_address_and_range_along() {
-    let mut index = Index::new(Settings { cluster_cidrs: Vec::new(), node_name: NODE.into() });
+    let mut index = Index::new(Settings { cluster_cidrs: Vec::new(), node_name: NODE.into(), ipsec: false });
     let node = mk_node("n2", &[("InternalIP", "172.18.0.3")], &["10.200.1.0/24"]);
     index.apply(&node, at(0)).unwrap();
     index.delete(&node, at(1));
@@ -285,40 +291,4 @@ fn a_malformed_object_changes_nothing() {
         let status = json!({"phase": phase, "podIP": null, "podIPs": null});
         index.apply(&mk_pod(phase, "10.244.0.7", json!({"status": status})), at(5)).unwrap();
     }
-}
-
-#[test]
-fn two_hundred_thousand_pods_fit_in_300_mib_and_one_more_is_refused() {
-    fn anonymous_kib() -> u64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-    let Object::Pod(mut pod) = mk_pod(
-        "x",
-        "10.0.0.0",
-        json!({"metadata": {
-        "labels": {"app.kubernetes.io/name": "orders", "app.kubernetes.io/instance": "shop", "pod-template-hash": "7d9f8c6b5"},
-        "ownerReferences": [{"kind": "ReplicaSet", "name": "orders-7d9f8c6b5", "controller": true}]}}),
-    ) else {
-        panic!()
-    };
-    pod.spec.containers =
-        serde_json::from_value(json!([{"ports": [{"name": "http", "containerPort": 8080}]}])).unwrap();
-    let mut index = mk_index();
-    let before = anonymous_kib();
-    for number in 0..MAX_PODS as u32 {
-        pod.metadata.name = Some(format!("orders-7d9f8c6b5-{number:05}"));
-        pod.metadata.uid = Some(format!("1b3f6c1e-7a0d-4c55-9e5b-{number:012}"));
-        let ip = std::net::Ipv4Addr::from(0x0a00_0000 + number).to_string();
-        pod.status.pod_ip = Some(ip.clone());
-        pod.status.pod_ips[0].ip = Some(ip);
-        index.apply(&Object::Pod(pod.clone()), at(0)).unwrap();
-    }
-    // Other tests run in this process meanwhile; alone it is 195.
-    let mib = anonymous_kib().saturating_sub(before) / 1024;
-    assert!(mib < 300, "{mib} MiB");
-    pod.metadata.uid = Some("one-more".into());
-    let refused = index.apply(&Object::Pod(pod), at(0)).unwrap_err();
-    assert_eq!(refused.problem, Problem::Full { bound: MAX_PODS, kind: "Pods" });
 }

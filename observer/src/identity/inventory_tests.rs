@@ -1,6 +1,5 @@
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::*;
 use crate::identity::Settings;
@@ -34,7 +33,7 @@ impl Drop for Temporary {
 }
 
 fn load(path: &Path) -> Result<Index, InventoryError> {
-    let mut index = Index::new(Settings { cluster_cidrs: Vec::new(), node_name: "n1".into() });
+    let mut index = Index::new(Settings { cluster_cidrs: Vec::new(), node_name: "n1".into(), ipsec: false });
     Inventory::read(path)?.apply_to(&mut index, NOW)?;
     Ok(index)
 }
@@ -52,7 +51,7 @@ fn what_kubectl_prints_tells_who_is_who() {
     let directory = Temporary::new("kubectl", &[("shop.yaml", SHOP)]);
     let inventory = Inventory::read(&directory.0).unwrap();
     assert_eq!(inventory.ignored, BTreeMap::from([("Secret".to_owned(), 1), ("Service".to_owned(), 1)]));
-    let index = load(&directory.0).unwrap();
+    let mut index = load(&directory.0).unwrap();
     let counts = index.counts();
     assert_eq!((counts.pods, counts.services, counts.endpoint_slices, counts.nodes), (2, 1, 2, 1));
     assert_eq!((counts.namespaces, counts.service_accounts), (1, 1));
@@ -62,7 +61,7 @@ fn what_kubectl_prints_tells_who_is_who() {
     assert_eq!(&*orders.name, "orders-7d9f8c6b5-x2kqp");
     let workload = orders.workload.as_ref().unwrap();
     assert_eq!((&*workload.kind, &*workload.name), ("Deployment", "orders"));
-    assert_eq!(orders.probe_ports, [8080]);
+    assert_eq!(*orders.probe_ports, [8080]);
     assert_eq!(orders.ports.iter().map(|port| port.number).collect::<Vec<_>>(), [8080, 9090]);
     assert_eq!(orders.node.as_deref(), Some("n1"));
     assert_eq!(index.by_address("fd00:10:244::2".parse().unwrap(), NOW), Identity::Pod(orders.clone()));
@@ -94,9 +93,9 @@ fn json_and_typed_lists_without_kinds_in_their_items_are_read_too() {
     let directory =
         Temporary::new("lists", &[("1.json", json), ("2.yml", yaml), ("notes.txt", "not: [read")]);
     let index = load(&directory.0).unwrap();
-    let mut names: Vec<Arc<str>> = index.pods().map(|pod| pod.name.clone()).collect();
+    let mut names: Vec<String> = index.pods().map(|pod| pod.name.to_string()).collect();
     names.sort();
-    assert_eq!(names, ["a".into(), "b".into()]);
+    assert_eq!(names, ["a", "b"]);
 }
 
 #[test]

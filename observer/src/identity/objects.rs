@@ -13,8 +13,34 @@ pub enum Object {
     Service(Box<ServiceObject>),
     EndpointSlice(Box<EndpointSliceObject>),
     Node(Box<NodeObject>),
+    /// Of clusters that Cilium connects.
+    CiliumNode(Box<CiliumNodeObject>),
     Namespace(NamedObject),
     ServiceAccount(NamedObject),
+}
+
+/// What there are lists and watches of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObjectKind {
+    Pod,
+    Service,
+    EndpointSlice,
+    Node,
+    CiliumNode,
+    Namespace,
+    ServiceAccount,
+}
+
+impl ObjectKind {
+    pub const ALL: [Self; 7] = [
+        Self::Pod,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Node,
+        Self::CiliumNode,
+        Self::Namespace,
+        Self::ServiceAccount,
+    ];
 }
 
 /// A field that does not hold what the API says it holds; its text names the field's path.
@@ -34,11 +60,74 @@ impl Object {
                 Self::EndpointSlice(read(value)?)
             }
             ("v1", "Node") => Self::Node(read(value)?),
+            ("cilium.io/v2", "CiliumNode") => Self::CiliumNode(read(value)?),
             ("v1", "Namespace") => Self::Namespace(read(value)?),
             ("v1", "ServiceAccount") => Self::ServiceAccount(read(value)?),
             _ => return Ok(None),
         };
         Ok(Some(object))
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> ObjectKind {
+        match self {
+            Self::Pod(_) => ObjectKind::Pod,
+            Self::Service(_) => ObjectKind::Service,
+            Self::EndpointSlice(_) => ObjectKind::EndpointSlice,
+            Self::Node(_) => ObjectKind::Node,
+            Self::CiliumNode(_) => ObjectKind::CiliumNode,
+            Self::Namespace(_) => ObjectKind::Namespace,
+            Self::ServiceAccount(_) => ObjectKind::ServiceAccount,
+        }
+    }
+
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        match self {
+            Self::Pod(pod) => &pod.metadata,
+            Self::Service(service) => &service.metadata,
+            Self::EndpointSlice(slice) => &slice.metadata,
+            Self::Node(node) => &node.metadata,
+            Self::CiliumNode(node) => &node.metadata,
+            Self::Namespace(named) | Self::ServiceAccount(named) => &named.metadata,
+        }
+    }
+}
+
+impl Object {
+    /// Reads the JSON of an object whose kind is known from where it came.
+    ///
+    /// # Errors
+    /// A field of another type than the API's.
+    pub fn read(kind: ObjectKind, json: &str) -> Result<Self, FieldError> {
+        let reader = &mut serde_json::Deserializer::from_str(json);
+        Ok(match kind {
+            ObjectKind::Pod => Self::Pod(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::Service => Self::Service(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::EndpointSlice => Self::EndpointSlice(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::Node => Self::Node(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::CiliumNode => Self::CiliumNode(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::Namespace => Self::Namespace(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::ServiceAccount => Self::ServiceAccount(serde_path_to_error::deserialize(reader)?),
+        })
+    }
+
+    /// One of which only the name is known: enough to delete it.
+    #[must_use]
+    pub fn named(kind: ObjectKind, metadata: Metadata) -> Self {
+        match kind {
+            ObjectKind::Pod => Self::Pod(Box::new(PodObject { metadata, ..Default::default() })),
+            ObjectKind::Service => Self::Service(Box::new(ServiceObject { metadata, ..Default::default() })),
+            ObjectKind::EndpointSlice => {
+                Self::EndpointSlice(Box::new(EndpointSliceObject { metadata, ..Default::default() }))
+            }
+            ObjectKind::Node => Self::Node(Box::new(NodeObject { metadata, ..Default::default() })),
+            ObjectKind::CiliumNode => {
+                Self::CiliumNode(Box::new(CiliumNodeObject { metadata, ..Default::default() }))
+            }
+            ObjectKind::Namespace => Self::Namespace(NamedObject { metadata }),
+            ObjectKind::ServiceAccount => Self::ServiceAccount(NamedObject { metadata }),
+        }
     }
 }
 
@@ -61,6 +150,9 @@ pub struct Metadata {
     pub namespace: Option<String>,
     pub uid: Option<String>,
     pub creation_timestamp: Option<Timestamp>,
+    /// When it is to be gone at the latest: the moment of the request and the grace period.
+    pub deletion_timestamp: Option<Timestamp>,
+    pub deletion_grace_period_seconds: Option<u64>,
     #[serde(deserialize_with = "or_default")]
     pub labels: std::collections::BTreeMap<String, String>,
     #[serde(deserialize_with = "or_default")]
@@ -75,6 +167,40 @@ pub struct Annotations {
     /// Only static pods carry it: the uid under which their kubelet made the cgroup.
     #[serde(rename = "kubernetes.io/config.hash")]
     pub config_hash: Option<String>,
+    /// Calico's, on a Node that encrypts IPv4 between pods of different nodes.
+    #[serde(rename = "projectcalico.org/WireguardPublicKey")]
+    pub calico_wireguard: Option<String>,
+    #[serde(rename = "projectcalico.org/WireguardPublicKeyV6")]
+    pub calico_wireguard_v6: Option<String>,
+    /// Addresses out of the pods' range that Calico gives to the node itself.
+    #[serde(rename = "projectcalico.org/IPv4IPIPTunnelAddr")]
+    pub calico_ipip: Option<String>,
+    #[serde(rename = "projectcalico.org/IPv4VXLANTunnelAddr")]
+    pub calico_vxlan: Option<String>,
+    #[serde(rename = "projectcalico.org/IPv6VXLANTunnelAddr")]
+    pub calico_vxlan_v6: Option<String>,
+    #[serde(rename = "projectcalico.org/IPv4WireguardInterfaceAddr")]
+    pub calico_wireguard_interface: Option<String>,
+    #[serde(rename = "projectcalico.org/IPv6WireguardInterfaceAddr")]
+    pub calico_wireguard_interface_v6: Option<String>,
+    /// Cilium's, on a CiliumNode.
+    #[serde(rename = "network.cilium.io/wg-pub-key")]
+    pub cilium_wireguard: Option<String>,
+}
+
+impl Annotations {
+    /// The addresses that Calico gave to the node itself.
+    pub(super) fn calico_addresses(&self) -> impl Iterator<Item = &String> {
+        [
+            &self.calico_ipip,
+            &self.calico_vxlan,
+            &self.calico_vxlan_v6,
+            &self.calico_wireguard_interface,
+            &self.calico_wireguard_interface_v6,
+        ]
+        .into_iter()
+        .flatten()
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -167,6 +293,37 @@ pub struct PodStatus {
     pub start_time: Option<Timestamp>,
     #[serde(deserialize_with = "or_default")]
     pub conditions: Vec<Condition>,
+    #[serde(deserialize_with = "or_default")]
+    pub container_statuses: Vec<ContainerStatus>,
+    #[serde(deserialize_with = "or_default")]
+    pub init_container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerStatus {
+    #[serde(deserialize_with = "or_default")]
+    pub state: ContainerState,
+}
+
+/// At most one of them is there; none while it waits.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerState {
+    pub running: Option<Running>,
+    pub terminated: Option<Terminated>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Running {
+    pub started_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Terminated {
+    pub finished_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -297,4 +454,29 @@ pub struct NodeAddress {
     #[serde(rename = "type")]
     pub kind: Option<String>,
     pub address: Option<String>,
+}
+
+/// What Cilium's agent on a node says of it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CiliumNodeObject {
+    #[serde(deserialize_with = "or_default")]
+    pub metadata: Metadata,
+    #[serde(deserialize_with = "or_default")]
+    pub spec: CiliumNodeSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CiliumNodeSpec {
+    #[serde(deserialize_with = "or_default")]
+    pub addresses: Vec<CiliumAddress>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CiliumAddress {
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub ip: Option<String>,
 }

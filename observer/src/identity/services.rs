@@ -1,10 +1,13 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::intern::Interner;
+use super::lists::Mark;
 use super::malformed::{Malformed, Problem, parse_ip};
 use super::objects::{EndpointSliceObject, NumberOrName, ServiceObject};
-use crate::model::{Identity, Transport};
+use crate::model::{Identity, Label, Transport, Uid};
 
 /// The label that ties an EndpointSlice to its Service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -30,101 +33,167 @@ pub(super) type Key = (Arc<str>, Arc<str>);
 
 #[derive(Debug, Default)]
 pub(super) struct Services {
-    services: HashMap<Key, Service>,
+    places: HashMap<Key, Place>,
+    services: Vec<Option<Service>>,
+    free: Vec<Place>,
     slices: HashMap<Key, Slice>,
-    slices_of: HashMap<Key, BTreeSet<Arc<str>>>,
-    /// More than one Service may claim an external address: the first by name has it.
-    frontends: HashMap<(IpAddr, u16, Transport), BTreeSet<Key>>,
-    node_ports: HashMap<(u16, Transport), BTreeSet<Key>>,
+    /// The names of a Service's slices, in order.
+    slices_of: HashMap<Key, Vec<Arc<str>>>,
+    frontends: HashMap<(IpAddr, u16, Transport), Claims>,
+    node_ports: HashMap<(u16, Transport), Claims>,
     /// How many Services have the address.
-    addresses: HashMap<IpAddr, usize>,
+    addresses: HashMap<IpAddr, u32>,
 }
 
-#[derive(Debug, Default)]
-struct Service {
-    addresses: BTreeSet<IpAddr>,
-    ports: Vec<(u16, Transport)>,
-    /// By the Service's port; a name stands for a port that each pod may have elsewhere.
-    targets: Vec<((u16, Transport), u16)>,
-    node_ports: Vec<(u16, Transport)>,
-    selector: Vec<(Arc<str>, Arc<str>)>,
+/// Of a Service in the list of them.
+type Place = u32;
+
+/// More than one Service may claim an external address: the first by name has it.
+#[derive(Debug)]
+struct Claims {
+    first: Place,
+    others: Vec<Place>,
 }
+
+#[derive(Debug)]
+struct Service {
+    key: Key,
+    addresses: Box<[IpAddr]>,
+    ports: Box<[ServicePort]>,
+    selector: Box<[Label]>,
+    backend: Backend,
+    listed: Mark,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ServicePort {
+    number: u16,
+    transport: Transport,
+    /// A name stands for a port that each pod may have elsewhere.
+    target: Option<u16>,
+    node_port: Option<u16>,
+}
+
+/// What is known of the ServiceAccount behind a Service, so that most questions need not look at its endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Backend {
+    /// The first `endpoints` of its slices share `account`. That of a pod never changes: the rest is looked at when
+    /// it is asked for.
+    Listed { endpoints: usize, account: Option<Key> },
+    /// All do.
+    Shared(Key),
+    /// They do not.
+    Differs,
+    /// By the Service's selector, as of a number of changes to the pods. Only where no slice is known.
+    Selected { changes: u64, account: Option<Key> },
+}
+
+const UNSEEN: Backend = Backend::Listed { endpoints: 0, account: None };
 
 #[derive(Debug)]
 struct Slice {
     service: Key,
-    endpoints: Vec<Endpoint>,
+    endpoints: Box<[Endpoint]>,
+    listed: Mark,
 }
 
 /// What a Service sends its clients to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
-    /// By uid.
-    Pod(Arc<str>),
+    Pod(Uid),
     Address(IpAddr),
 }
 
-/// The endpoints of a Service, as far as the cluster has told.
-pub(super) enum Endpoints<'a> {
-    Listed(Vec<&'a Endpoint>),
-    /// No EndpointSlice was seen: whoever carries these labels in the Service's namespace.
-    Selected(&'a [(Arc<str>, Arc<str>)]),
+/// Who stands behind endpoints, as the pods tell.
+pub(super) trait Accounts {
+    /// `(namespace, name)` of the ServiceAccount.
+    fn of(&self, endpoint: &Endpoint) -> Option<Key>;
+    /// That all living pods of the namespace share that carry these labels.
+    fn of_selected(&self, namespace: &str, selector: &[Label]) -> Option<Key>;
+    /// Grows whenever a pod is new, different or gone.
+    fn changes(&self) -> u64;
 }
 
 impl Services {
-    pub(super) fn apply(&mut self, key: Key, object: &ServiceObject, text: &str) -> Result<(), Malformed> {
+    pub(super) fn apply(
+        &mut self,
+        key: Key,
+        object: &ServiceObject,
+        text: &str,
+        names: &mut Interner,
+        listed: Mark,
+    ) -> Result<(), Malformed> {
         let spec = &object.spec;
-        let mut service = Service {
-            selector: spec
-                .selector
-                .iter()
-                .map(|(key, value)| (key.as_str().into(), value.as_str().into()))
-                .collect(),
-            ..Service::default()
-        };
+        let mut addresses = Vec::new();
         let cluster_ips = spec.cluster_ips.iter().chain(&spec.cluster_ip);
         for ip in cluster_ips.filter(|ip| !ip.is_empty() && *ip != "None") {
-            service.addresses.insert(parse_ip(ip, text, "spec.clusterIPs")?);
+            addresses.push(parse_ip(ip, text, "spec.clusterIPs")?);
         }
         for ip in &spec.external_ips {
-            service.addresses.insert(parse_ip(ip, text, "spec.externalIPs")?);
+            addresses.push(parse_ip(ip, text, "spec.externalIPs")?);
         }
         for ip in object.status.load_balancer.ingress.iter().filter_map(|ingress| ingress.ip.as_ref()) {
-            service.addresses.insert(parse_ip(ip, text, "status.loadBalancer.ingress[].ip")?);
+            addresses.push(parse_ip(ip, text, "status.loadBalancer.ingress[].ip")?);
         }
-        for port in &spec.ports {
+        addresses.sort_unstable();
+        addresses.dedup();
+        let ports = spec.ports.iter().filter_map(|port| {
             let transport = match port.protocol.as_deref() {
                 None | Some("TCP") => Transport::Tcp,
                 Some("UDP") => Transport::Udp,
-                Some(_) => continue,
+                Some(_) => return None,
             };
-            service.ports.extend(port.port.map(|number| (number, transport)));
-            if let (Some(number), Some(NumberOrName::Number(target))) = (port.port, &port.target_port) {
-                service.targets.push(((number, transport), *target));
-            }
-            service
-                .node_ports
-                .extend(port.node_port.filter(|number| *number != 0).map(|number| (number, transport)));
-        }
-        if self.services.len() >= MAX_SERVICES && !self.services.contains_key(&key) {
+            let target = match &port.target_port {
+                Some(NumberOrName::Number(target)) => Some(*target),
+                _ => None,
+            };
+            let node_port = port.node_port.filter(|number| *number != 0);
+            Some(ServicePort { number: port.port?, transport, target, node_port })
+        });
+        let service = Service {
+            key: key.clone(),
+            addresses: addresses.into(),
+            ports: ports.collect(),
+            selector: spec
+                .selector
+                .iter()
+                .map(|(key, value)| (names.intern(key), names.intern(value)))
+                .collect(),
+            backend: UNSEEN,
+            listed,
+        };
+        if self.places.len() >= MAX_SERVICES && !self.places.contains_key(&key) {
             return Err(Malformed::new(text, Problem::Full { bound: MAX_SERVICES, kind: "Services" }));
         }
         self.delete(&key);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.services.push(None);
+            self.services.len() as Place - 1
+        });
+        let named_before = |other: Place| {
+            self.services[other as usize].as_ref().is_some_and(|other| other.key < service.key)
+        };
         for ip in &service.addresses {
             *self.addresses.entry(*ip).or_default() += 1;
-            for (port, transport) in &service.ports {
-                self.frontends.entry((*ip, *port, *transport)).or_default().insert(key.clone());
+            for port in &service.ports {
+                let at = (*ip, port.number, port.transport);
+                claim(&mut self.frontends, at, place, named_before);
             }
         }
-        for port in &service.node_ports {
-            self.node_ports.entry(*port).or_default().insert(key.clone());
+        for port in &service.ports {
+            if let Some(node_port) = port.node_port {
+                claim(&mut self.node_ports, (node_port, port.transport), place, named_before);
+            }
         }
-        self.services.insert(key, service);
+        self.services[place as usize] = Some(service);
+        self.places.insert(key, place);
         Ok(())
     }
 
     pub(super) fn delete(&mut self, key: &Key) {
-        let Some(service) = self.services.remove(key) else { return };
+        let Some(place) = self.places.remove(key) else { return };
+        let Some(service) = self.services[place as usize].take() else { return };
+        self.free.push(place);
         for ip in &service.addresses {
             if let Some(count) = self.addresses.get_mut(ip) {
                 *count -= 1;
@@ -132,12 +201,14 @@ impl Services {
                     self.addresses.remove(ip);
                 }
             }
-            for (port, transport) in &service.ports {
-                withdraw(&mut self.frontends, &(*ip, *port, *transport), key);
+            for port in &service.ports {
+                withdraw(&mut self.frontends, &(*ip, port.number, port.transport), place);
             }
         }
-        for port in &service.node_ports {
-            withdraw(&mut self.node_ports, port, key);
+        for port in &service.ports {
+            if let Some(node_port) = port.node_port {
+                withdraw(&mut self.node_ports, &(node_port, port.transport), place);
+            }
         }
     }
 
@@ -147,83 +218,209 @@ impl Services {
         key: Key,
         object: &EndpointSliceObject,
         text: &str,
+        names: &mut Interner,
+        listed: Mark,
     ) -> Result<(), Malformed> {
-        let mut endpoints = Vec::with_capacity(object.endpoints.len());
-        for endpoint in &object.endpoints {
+        let endpoints = object.endpoints.iter().filter_map(|endpoint| {
             let target = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"));
-            match (target.and_then(|target| target.uid.as_deref()), endpoint.addresses.first()) {
-                (Some(uid), _) => endpoints.push(Endpoint::Pod(uid.into())),
+            match target.and_then(|target| target.uid.as_deref()) {
+                Some(uid) => Some(Endpoint::Pod(Uid::of(uid))),
                 // `addressType: FQDN` has names here.
-                (None, Some(address)) => endpoints.extend(address.parse().ok().map(Endpoint::Address)),
-                (None, None) => {}
+                None => endpoint.addresses.first()?.parse().ok().map(Endpoint::Address),
             }
-        }
+        });
+        let endpoints = endpoints.collect();
         self.delete_slice(&key);
         let Some(service) = object.metadata.labels.get(SERVICE_NAME) else { return Ok(()) };
         if self.slices.len() >= MAX_SLICES {
             return Err(Malformed::new(text, Problem::Full { bound: MAX_SLICES, kind: "EndpointSlices" }));
         }
-        let service = (key.0.clone(), Arc::from(service.as_str()));
-        self.slices_of.entry(service.clone()).or_default().insert(key.1.clone());
-        self.slices.insert(key, Slice { service, endpoints });
+        let service = (key.0.clone(), names.intern(service));
+        let names_of = self.slices_of.entry(service.clone()).or_default();
+        if let Err(place) = names_of.binary_search(&key.1) {
+            names_of.reserve_exact(1);
+            names_of.insert(place, key.1.clone());
+        }
+        self.look_again(&service);
+        self.slices.insert(key, Slice { service, endpoints, listed });
         Ok(())
     }
 
     pub(super) fn delete_slice(&mut self, key: &Key) {
         let Some(slice) = self.slices.remove(key) else { return };
         if let Some(names) = self.slices_of.get_mut(&slice.service) {
-            names.remove(&key.1);
+            names.retain(|name| *name != key.1);
             if names.is_empty() {
                 self.slices_of.remove(&slice.service);
             }
         }
+        self.look_again(&slice.service);
     }
 
-    pub(super) fn at(&self, ip: IpAddr, port: u16, transport: Transport) -> Option<&Key> {
-        self.frontends.get(&(ip, port, transport))?.first()
+    pub(super) fn mark(&mut self, key: &Key, listed: Mark) {
+        if let Some(service) = self.by_key(key) {
+            service.listed = listed;
+        }
     }
 
-    pub(super) fn target(&self, key: &Key, port: u16, transport: Transport) -> Option<u16> {
-        let targets = &self.services.get(key)?.targets;
-        targets.iter().find(|(of, _)| *of == (port, transport)).map(|(_, target)| *target)
+    pub(super) fn mark_slice(&mut self, key: &Key, listed: Mark) {
+        if let Some(slice) = self.slices.get_mut(key) {
+            slice.listed = listed;
+        }
     }
 
-    pub(super) fn at_node_port(&self, port: u16, transport: Transport) -> Option<&Key> {
-        self.node_ports.get(&(port, transport))?.first()
+    /// The Services that are not part of this list.
+    pub(super) fn unlisted(&self, listed: Mark) -> Vec<Key> {
+        let services = self.services.iter().flatten().filter(|service| service.listed != listed);
+        services.map(|service| service.key.clone()).collect()
+    }
+
+    /// The EndpointSlices that are not part of this list.
+    pub(super) fn unlisted_slices(&self, listed: Mark) -> Vec<Key> {
+        let slices = self.slices.iter().filter(|(_, slice)| slice.listed != listed);
+        slices.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// The Service at an address and port, or, `on_node`, at a node's port.
+    pub(super) fn at(
+        &mut self,
+        ip: IpAddr,
+        port: u16,
+        transport: Transport,
+        on_node: bool,
+        accounts: &impl Accounts,
+    ) -> Option<ServiceMatch> {
+        let Self { services, slices, slices_of, frontends, node_ports, .. } = self;
+        let at_node = || node_ports.get(&(port, transport)).filter(|_| on_node);
+        let place = frontends.get(&(ip, port, transport)).or_else(at_node)?.first;
+        let service = services.get_mut(place as usize)?.as_mut()?;
+        let key = &service.key;
+        let target_port =
+            service.ports.iter().find(|known| known.number == port && known.transport == transport);
+        let target_port = target_port.and_then(|port| port.target);
+        let account = match &service.backend {
+            Backend::Shared(account) => Some(account.clone()),
+            Backend::Differs => None,
+            Backend::Selected { changes, account } if *changes == accounts.changes() => account.clone(),
+            backend => {
+                let (backend, account) = match slices_of.get(key) {
+                    Some(names) => {
+                        let all = names.iter().filter_map(|name| slices.get(&(key.0.clone(), name.clone())));
+                        look_on(backend, all, accounts)
+                    }
+                    None => {
+                        let account = match &*service.selector {
+                            [] => None,
+                            selector => accounts.of_selected(&key.0, selector),
+                        };
+                        (Backend::Selected { changes: accounts.changes(), account: account.clone() }, account)
+                    }
+                };
+                service.backend = backend;
+                account
+            }
+        };
+        let backend = match account {
+            Some((namespace, name)) => Identity::ServiceAccount { namespace, name },
+            None => Identity::Unknown("service-backend"),
+        };
+        Some(ServiceMatch { namespace: key.0.clone(), name: key.1.clone(), backend, target_port })
     }
 
     pub(super) fn has_address(&self, ip: IpAddr) -> bool {
         self.addresses.contains_key(&ip)
     }
 
-    pub(super) fn endpoints(&self, key: &Key) -> Endpoints<'_> {
-        match (self.slices_of.get(key), self.services.get(key)) {
-            (None, Some(service)) => Endpoints::Selected(&service.selector),
-            (names, _) => {
-                let slices = names
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|name| self.slices.get(&(key.0.clone(), name.clone())));
-                Endpoints::Listed(slices.flat_map(|slice| &slice.endpoints).collect())
-            }
-        }
-    }
-
     pub(super) fn len(&self) -> usize {
-        self.services.len()
+        self.places.len()
     }
 
     pub(super) fn slices(&self) -> usize {
         self.slices.len()
     }
+
+    fn look_again(&mut self, key: &Key) {
+        if let Some(service) = self.by_key(key) {
+            service.backend = UNSEEN;
+        }
+    }
+
+    fn by_key(&mut self, key: &Key) -> Option<&mut Service> {
+        let place = *self.places.get(key)?;
+        self.services.get_mut(place as usize)?.as_mut()
+    }
 }
 
-fn withdraw<K: std::hash::Hash + Eq>(claims: &mut HashMap<K, BTreeSet<Key>>, at: &K, key: &Key) {
-    if let Some(keys) = claims.get_mut(at) {
-        keys.remove(key);
-        if keys.is_empty() {
-            claims.remove(at);
+/// Looks at the endpoints that were not looked at yet, up to one of which nothing is known. Answers what to keep, and
+/// the ServiceAccount that all share.
+fn look_on<'a>(
+    known: &Backend,
+    slices: impl Iterator<Item = &'a Slice>,
+    accounts: &impl Accounts,
+) -> (Backend, Option<Key>) {
+    let (mut endpoints, mut shared) = match known {
+        Backend::Listed { endpoints, account } => (*endpoints, account.clone()),
+        _ => (0, None),
+    };
+    let mut skip = endpoints;
+    // An address may be another's tomorrow: what it tells is not kept.
+    let mut keep = None;
+    for slice in slices {
+        let passed = skip.min(slice.endpoints.len());
+        skip -= passed;
+        for endpoint in &slice.endpoints[passed..] {
+            let so_far = || Backend::Listed { endpoints, account: shared.clone() };
+            if keep.is_none() && matches!(endpoint, Endpoint::Address(_)) {
+                keep = Some(so_far());
+            }
+            let Some(account) = accounts.of(endpoint) else {
+                return (keep.unwrap_or_else(so_far), None);
+            };
+            if shared.as_ref().is_some_and(|shared| *shared != account) {
+                return (keep.unwrap_or(Backend::Differs), None);
+            }
+            shared = Some(account);
+            endpoints += 1;
         }
+    }
+    let all = shared.clone().map_or(UNSEEN, Backend::Shared);
+    (keep.unwrap_or(all), shared)
+}
+
+fn claim<K: std::hash::Hash + Eq>(
+    claims: &mut HashMap<K, Claims>,
+    at: K,
+    place: Place,
+    named_before: impl Fn(Place) -> bool,
+) {
+    match claims.entry(at) {
+        Entry::Vacant(entry) => {
+            entry.insert(Claims { first: place, others: Vec::new() });
+        }
+        Entry::Occupied(mut entry) => {
+            let claims = entry.get_mut();
+            // A Service may name a port twice.
+            if claims.first == place || claims.others.contains(&place) {
+                return;
+            }
+            if named_before(claims.first) {
+                let after = claims.others.partition_point(|other| named_before(*other));
+                claims.others.insert(after, place);
+            } else {
+                claims.others.insert(0, std::mem::replace(&mut claims.first, place));
+            }
+        }
+    }
+}
+
+fn withdraw<K: std::hash::Hash + Eq>(claims: &mut HashMap<K, Claims>, at: &K, place: Place) {
+    let Some(claim) = claims.get_mut(at) else { return };
+    if claim.first != place {
+        claim.others.retain(|other| *other != place);
+    } else if claim.others.is_empty() {
+        claims.remove(at);
+    } else {
+        claim.first = claim.others.remove(0);
     }
 }
 

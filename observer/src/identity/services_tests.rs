@@ -91,8 +91,8 @@ fn without_endpoint_slices_a_services_selector_tells_its_backend() {
     let mut index = mk_index();
     let spec = json!({"clusterIP": "10.96.0.9", "ports": [{"port": 80}], "selector": {"app": "orders"}});
     index.apply(&mk_service("s", spec), at(0)).unwrap();
-    let backend = |index: &Index| index.service(ip("10.96.0.9"), 80, Transport::Tcp).unwrap().backend;
-    assert_eq!(backend(&index), Identity::Unknown("service-backend"));
+    let backend = |index: &mut Index| index.service(ip("10.96.0.9"), 80, Transport::Tcp).unwrap().backend;
+    assert_eq!(backend(&mut index), Identity::Unknown("service-backend"));
     index.apply(&mk_pod("orders", "10.244.0.1", json!({})), at(0)).unwrap();
     index
         .apply(
@@ -106,5 +106,54 @@ fn without_endpoint_slices_a_services_selector_tells_its_backend() {
         .unwrap();
     let ended = json!({"metadata": {"labels": {"app": "orders"}}, "status": {"phase": "Failed"}});
     index.apply(&mk_pod("ended", "10.244.0.3", ended), at(0)).unwrap();
-    assert_eq!(backend(&index), Identity::ServiceAccount { namespace: "shop".into(), name: "orders".into() });
+    assert_eq!(
+        backend(&mut index),
+        Identity::ServiceAccount { namespace: "shop".into(), name: "orders".into() }
+    );
+}
+
+#[test]
+fn of_services_that_claim_one_address_the_first_by_name_has_it() {
+    let mut index = mk_index();
+    let claims = |name| mk_service(name, json!({"externalIPs": ["203.0.113.5"], "ports": [{"port": 80}]}));
+    let at_address = |index: &mut Index| {
+        index.service(ip("203.0.113.5"), 80, Transport::Tcp).map(|found| found.name.to_string())
+    };
+    for name in ["c", "a", "d", "b"] {
+        index.apply(&claims(name), at(0)).unwrap();
+        index.apply(&claims(name), at(0)).unwrap();
+    }
+    for name in ["a", "b", "c", "d"] {
+        assert_eq!(at_address(&mut index).as_deref(), Some(name));
+        index.delete(&claims(name), at(1));
+    }
+    assert_eq!(at_address(&mut index), None);
+}
+
+#[test]
+fn what_is_known_of_a_backend_is_looked_at_again_when_its_endpoints_change() {
+    let mut index = mk_index();
+    let backend = |index: &mut Index| index.service(ip("10.96.0.9"), 80, Transport::Tcp).unwrap().backend;
+    let as_orders =
+        |name: &str, ip: &str| mk_pod(name, ip, json!({"spec": {"serviceAccountName": "orders"}}));
+    let orders = Identity::ServiceAccount { namespace: "shop".into(), name: "orders".into() };
+    let unknown = Identity::Unknown("service-backend");
+    index.apply(&mk_service("s", json!({"clusterIP": "10.96.0.9", "ports": [{"port": 80}]})), at(0)).unwrap();
+    index.apply(&mk_slice("s", 1, &["o1", "o2"], &[]), at(0)).unwrap();
+    assert_eq!(backend(&mut index), unknown);
+    index.apply(&as_orders("o1", "10.244.0.1"), at(0)).unwrap();
+    assert_eq!(backend(&mut index), unknown, "of the second nothing is known");
+    index.apply(&as_orders("o2", "10.244.0.2"), at(0)).unwrap();
+    assert_eq!((backend(&mut index), backend(&mut index)), (orders.clone(), orders.clone()));
+    index.apply(&mk_pod("stranger", "10.244.0.3", json!({})), at(0)).unwrap();
+    index.apply(&mk_slice("s", 2, &["stranger"], &[]), at(0)).unwrap();
+    assert_eq!((backend(&mut index), backend(&mut index)), (unknown.clone(), unknown.clone()));
+    index.delete(&mk_slice("s", 2, &[], &[]), at(0));
+    assert_eq!(backend(&mut index), orders);
+    // A bare address is whose it is at the time.
+    index.apply(&mk_slice("s", 1, &["o1"], &["10.244.0.2"]), at(0)).unwrap();
+    assert_eq!((backend(&mut index), backend(&mut index)), (orders.clone(), orders.clone()));
+    index.delete(&as_orders("o2", "10.244.0.2"), at(1));
+    index.apply(&mk_pod("next", "10.244.0.2", json!({})), at(2)).unwrap();
+    assert_eq!(backend(&mut index), unknown);
 }

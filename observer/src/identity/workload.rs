@@ -1,8 +1,6 @@
 //! What a pod's own object says about it.
 
 use super::objects::{Container, NumberOrName, PodObject, Probe};
-use crate::model::Timestamp;
-
 /// The label that a Deployment's controller puts on its ReplicaSets and their pods.
 const TEMPLATE_HASH: &str = "pod-template-hash";
 
@@ -62,19 +60,6 @@ fn probe_port(probe: &Probe, container: &Container) -> Option<u16> {
             named.map_or_else(|| name.parse().ok(), |port| port.container_port)
         }
     }
-}
-
-/// From when on the pod can have had its addresses: no container starts before its sandbox has a network
-/// (KEP-3085's condition), and no sandbox before the kubelet has taken the pod on.
-pub(super) fn networked_since(pod: &PodObject) -> Option<Timestamp> {
-    let sandbox = pod.status.conditions.iter().find(|condition| {
-        condition.kind.as_deref() == Some("PodReadyToStartContainers")
-            && condition.status.as_deref() == Some("True")
-    });
-    sandbox
-        .and_then(|condition| condition.last_transition_time)
-        .or(pod.status.start_time)
-        .or(pod.metadata.creation_timestamp)
 }
 
 #[cfg(test)]

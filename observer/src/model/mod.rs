@@ -9,6 +9,7 @@ mod finding;
 mod identity;
 mod record;
 mod time;
+mod uid;
 
 pub use authentication::{Authentication, AuthenticationStatus, Scheme, TokenFacts, TokenKind};
 pub use declaration::{Declaration, DeclarationStatus};
@@ -16,6 +17,7 @@ pub use edge::{EdgeEnd, EdgeKey, EdgePort};
 pub use encryption::{Encryption, EncryptionStatus, Evidence, Link, Mesh, MeshTarget};
 pub use event::{Close, Cookie, Direction, Endpoint, Event, Open, Payload, Transport, UdpClose};
 pub use finding::{FindingKind, FindingSet};
-pub use identity::{Identity, Kind, Pod, Port, Workload};
+pub use identity::{Identity, Kind, Label, OwnLabels, Pod, PodIps, Port, Template, Workload};
 pub use record::{CloseReason, FlowRecord, Hop, LastRequest, Party, Protocol, Reporter, RequestCounts};
 pub use time::Timestamp;
+pub use uid::Uid;

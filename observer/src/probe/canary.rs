@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::CgroupRoot;
-use super::cgroup_root::own_cgroup;
 use crate::model::{Cookie, Event};
 
 /// The hidden subcommand that [`Canary::fly`] starts of this same program; `--cgroup DIR` follows it. Whoever
@@ -59,7 +58,8 @@ impl Canary {
     /// # Errors
     /// The connection could not be made: the self-test is skipped.
     pub fn fly(root: &CgroupRoot) -> Result<Self, CanaryError> {
-        let cookies = if is_inside(root) { connect().map_err(CanaryError::Loopback)? } else { send(root)? };
+        let cookies =
+            if root.contains_us() { connect().map_err(CanaryError::Loopback)? } else { send(root)? };
         Ok(Self { cookies, seen: false })
     }
 
@@ -97,10 +97,6 @@ pub fn canary_main(dir: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn is_inside(root: &CgroupRoot) -> bool {
-    root.whole || own_cgroup().is_some_and(|own| own.starts_with(&root.path))
 }
 
 fn connect() -> io::Result<[Cookie; 2]> {

@@ -12,7 +12,7 @@ use aya::sys::{is_map_supported, is_program_supported};
 
 use super::features::{
     BTF, CAPABILITIES, CGROUP_SCOPE, CGROUP2, Check, Feature, FeatureState, HOOKS, JIT, KERNEL, MEMLOCK,
-    MMAPABLE_ARRAY, PERFMON, RING_BUFFER, SELF_TEST, SK_STORAGE, SOCK_OPS,
+    MMAPABLE_ARRAY, PERFMON, RING_BUFFER, SECCOMP, SELF_TEST, SK_STORAGE, SOCK_OPS,
 };
 use super::load::one_line;
 use super::{Canary, CgroupRoot, HookState, Options, Probe, ProbeError};
@@ -42,8 +42,15 @@ const CAP_BPF: u32 = 39;
 pub fn examine(cgroup_root: Option<&Path>) -> Vec<Check> {
     let process = Process::look();
     let root = cgroup_root.map_or_else(CgroupRoot::find, CgroupRoot::at);
-    let mut checks =
-        vec![process.kernel(), btf(), process.capabilities(), process.perfmon(), process.memlock(), jit()];
+    let mut checks = vec![
+        process.kernel(),
+        btf(),
+        process.capabilities(),
+        process.perfmon(),
+        process.seccomp(refused()),
+        process.memlock(),
+        jit(),
+    ];
     match &root {
         Ok(root) => checks.extend([ok(&CGROUP2, root.path.display().to_string()), scope(root)]),
         Err(error) => checks.push(missing(&CGROUP2, error.to_string())),
@@ -83,6 +90,8 @@ struct Process {
     /// proc_pid_status(5), CapEff.
     capabilities: u64,
     memlock: String,
+    /// A filter of system calls is in force (proc_pid_status(5), Seccomp).
+    filtered: bool,
 }
 
 impl Process {
@@ -101,6 +110,7 @@ impl Process {
                 .and_then(|limit| limit.split_whitespace().next())
                 .unwrap_or("unknown")
                 .to_owned(),
+            filtered: field("Seccomp:").trim() == "2",
         }
     }
 
@@ -149,6 +159,18 @@ impl Process {
         missing(&PERFMON, "without CAP_PERFMON".to_owned())
     }
 
+    /// `refused`: bpf(2) gave EPERM, for which the kernel itself has no reason if the capability is there.
+    fn seccomp(&self, refused: bool) -> Check {
+        match (self.filtered, self.has_split(CAP_BPF)) {
+            (false, _) => ok(&SECCOMP, "no filter".to_owned()),
+            (true, true) if refused => {
+                missing(&SECCOMP, "a filter; bpf(2) is not permitted in spite of CAP_BPF".to_owned())
+            }
+            (true, true) => ok(&SECCOMP, "a filter that lets bpf(2) pass".to_owned()),
+            (true, false) => ok(&SECCOMP, "a filter; not tried without CAP_BPF".to_owned()),
+        }
+    }
+
     fn memlock(&self) -> Check {
         if !self.is_before(NO_MEMLOCK_SINCE) {
             return ok(&MEMLOCK, "not needed: the maps count against the memory cgroup".to_owned());
@@ -158,6 +180,10 @@ impl Process {
         }
         degraded(&MEMLOCK, format!("{} bytes and no CAP_SYS_RESOURCE", self.memlock))
     }
+}
+
+fn refused() -> bool {
+    is_map_supported(MapType::Array).is_err_and(|error| error.io_error.raw_os_error() == Some(libc::EPERM))
 }
 
 fn version(release: &str) -> Option<(u32, u32)> {
@@ -270,6 +296,7 @@ mod tests {
             uid: "0".to_owned(),
             capabilities,
             memlock: "65536".to_owned(),
+            filtered: true,
         }
     }
 
@@ -306,6 +333,16 @@ mod tests {
         assert_eq!(process("6.1.0", admin).perfmon().state, FeatureState::Ok);
         assert_eq!(process("6.1.0", split).perfmon().state, FeatureState::Ok);
         assert_eq!(process("6.1.0", 1 << CAP_BPF).perfmon().state, FeatureState::Missing);
+    }
+
+    #[test]
+    fn a_filter_is_blamed_only_where_the_capability_is_there() {
+        let bpf = 1 << CAP_BPF;
+        assert_eq!(process("6.1.0", bpf).seccomp(true).state, FeatureState::Missing);
+        assert_eq!(process("6.1.0", bpf).seccomp(false).state, FeatureState::Ok);
+        assert_eq!(process("6.1.0", 0).seccomp(true).state, FeatureState::Ok);
+        let free = Process { filtered: false, ..process("6.1.0", bpf) };
+        assert_eq!(free.seccomp(true).state, FeatureState::Ok);
     }
 
     #[test]

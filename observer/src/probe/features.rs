@@ -71,10 +71,18 @@ pub static CAPABILITIES: Feature = Feature {
 
 pub static PERFMON: Feature = Feature {
     name: "perfmon",
-    essential: false,
+    essential: true,
     purpose: "CAP_PERFMON (since 5.8): the verifier lets programs compute with pointers",
-    cost: "the kernel refuses the programs that read packets: payload is not seen",
+    cost: "nothing is observed: the kernel refuses the programs that compute with pointers, and those are all",
     remedy: "run as root, or in a container with capabilities add: [BPF, PERFMON, NET_ADMIN]",
+};
+
+pub static SECCOMP: Feature = Feature {
+    name: "seccomp",
+    essential: true,
+    purpose: "a container runtime's filter of system calls lets bpf(2) pass",
+    cost: "nothing is observed: the filter refuses bpf(2) before the kernel sees it",
+    remedy: "give the pod another seccompProfile (Unconfined, or one that allows bpf), or a runtime whose default allows bpf with CAP_BPF: containerd 1.6.9, Docker 23",
 };
 
 pub static MEMLOCK: Feature = Feature {

@@ -23,7 +23,7 @@ pub enum Piece<'a> {
 
 impl Piece<'_> {
     /// In bytes.
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         match self {
             Self::Bytes { bytes, .. } => bytes.len() as u64,
             Self::Gap { len } => *len,

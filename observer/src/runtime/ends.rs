@@ -9,7 +9,6 @@ use super::session::Session;
 use crate::conntrack::{Flow, Role};
 use crate::identity::{CgroupTree, Index};
 use crate::model::{EdgeEnd, EdgeKey, EdgePort, Endpoint, Hop, Identity, Link, Pod, Timestamp};
-use crate::sink::{EdgeMetrics, Metrics};
 use crate::verdict::{self, Way};
 
 /// A flow's ends, resolved once.
@@ -24,7 +23,24 @@ pub struct Ends {
     pub hop: Hop,
     pub link: Link,
     pub edge: EdgeKey,
-    pub metrics: Arc<EdgeMetrics>,
+    /// The client is known by its address alone, which another pod may have by now.
+    pub by_address_alone: bool,
+}
+
+impl Ends {
+    /// Whether news from the cluster may still tell who an end is.
+    #[must_use]
+    pub fn may_become_known(&self) -> bool {
+        [&self.client, &self.server].into_iter().any(may_become_known)
+    }
+}
+
+/// A pod that was just made is known here only once its object has come.
+#[must_use]
+pub fn may_become_known(identity: &Identity) -> bool {
+    const LATE: [&str; 4] =
+        ["no-pod-at-address", "pod-not-known", "address-contested", "cluster-cidr-unknown"];
+    matches!(identity, Identity::Unknown(reason) if LATE.contains(reason))
 }
 
 pub struct Resolver {
@@ -40,7 +56,7 @@ impl Resolver {
     }
 
     /// Resolves both ends, as of the flow's opening.
-    pub fn ends(&mut self, flow: &Flow<Session>, metrics: &Metrics) -> Ends {
+    pub fn ends(&mut self, flow: &Flow<Session>) -> Ends {
         let (client_address, mut server_address) = flow.ends();
         let at = flow.opened;
         let Owner { identity: own, mut proxied, nameless } = self.at_this_end(flow.cgroup, flow.local.ip, at);
@@ -86,14 +102,22 @@ impl Resolver {
             port: edge_port(&server, server_address.port, service.is_some()),
             transport: flow.transport,
         };
+        // Both sockets on one node: nothing below them encrypts.
+        let link = match flow.twin {
+            Some(_) => Link::None,
+            None => self.index.link(&client, &server, server_address.ip),
+        };
         Ends {
+            by_address_alone: flow.role == Role::Server
+                && flow.twin.is_none()
+                && !client_address.ip.is_loopback()
+                && matches!(client, Identity::Pod(_)),
             hop: verdict::hop(&client, &server, server_address.port, way),
-            link: link(&client, &server, flow.twin.is_some()),
+            link,
             to_api_server: service
                 .as_ref()
                 .is_some_and(|s| &*s.namespace == "default" && &*s.name == "kubernetes"),
             service: service.map(|service| service.name),
-            metrics: metrics.edge(&edge),
             client,
             server,
             client_address,
@@ -141,11 +165,11 @@ const ISTIO_INBOUND: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6));
 
 /// Ambient's proxy of a node, as Istio's chart labels it.
 fn is_ztunnel(pod: &Pod) -> bool {
-    pod.labels.iter().any(|(key, value)| &**key == "app" && &**value == "ztunnel")
+    pod.label("app") == Some("ztunnel")
 }
 
 fn has(pod: &Pod, ip: IpAddr) -> bool {
-    pod.ips.contains(&ip.to_canonical())
+    pod.ips.contains(ip.to_canonical())
 }
 
 /// The port that the program behind a redirection of its pod listens on: what was dialled at the pod's own address,
@@ -170,15 +194,6 @@ fn edge_port(server: &Identity, port: u16, is_service: bool) -> EdgePort {
     } else {
         EdgePort::Number(port)
     }
-}
-
-/// Both sockets on one node: nothing below them encrypts.
-fn link(client: &Identity, server: &Identity, joined: bool) -> Link {
-    let same_node = match (client.pod(), server.pod()) {
-        (Some(client), Some(server)) => client.node.is_some() && client.node == server.node,
-        _ => false,
-    };
-    if joined || same_node { Link::None } else { Link::Unknown }
 }
 
 /// Whether the server's own observer reports the flow: then the client's end keeps silent.

@@ -2,17 +2,21 @@
 
 mod clock;
 mod ends;
+mod hearing;
 mod kept;
+mod late;
 mod observe;
 mod pipeline;
 mod provenance;
 mod record;
 mod session;
+mod trust;
 mod world;
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use std::{fs, thread};
 
 use anyhow::{Context as _, Result};
@@ -20,18 +24,21 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{LogLevel, Output, RunSettings};
+use crate::cli::{KeysAt, LinkEncryption, LogLevel, Output, RunSettings};
+use crate::cluster::{self, Access, KeySource, Keys, Resource, Watches};
 use crate::graph::{self, Graph};
 use crate::identity::{self, Index, Inventory};
 use crate::probe::{self, Canary, CgroupRoot, HookState, Probe};
 use crate::protocol;
 use crate::sink::health::{Heartbeat, Readiness};
 use crate::sink::{self, BoundSocket, BuildInfo, FlowLog, Metrics, Sinks, StoreLimits, Style};
-use crate::token::{Issuer, KeySet, Verifier};
+use crate::token::{Issuer, Verifier};
 use crate::verdict::{self, Exemptions};
 use ends::Resolver;
+use hearing::Hearing;
 use observe::{Observation, SelfTest};
 use pipeline::Pipeline;
+use trust::Trust;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -43,7 +50,7 @@ pub fn run(settings: &RunSettings) -> Result<()> {
     log_to_stderr(settings.log_level);
     let start = clock::now();
     // Files first: what a typing error breaks should break before anything else happens.
-    let verifier = verifier(settings)?;
+    let read_keys = read_keys(settings)?;
     let index = index(settings)?;
     let graph = graph(settings, &index)?;
     let root = match &settings.cgroup_root {
@@ -55,6 +62,10 @@ pub fn run(settings: &RunSettings) -> Result<()> {
     }
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let access = match &settings.inventory {
+        Some(_) => None,
+        None => Some(runtime.block_on(Access::find())?),
+    };
     // The sockets that tell others of us before the kernel programs, so that a port taken leaves nothing loaded.
     let listener = runtime.block_on(sink::http::bind(settings.listen))?;
     let socket = {
@@ -70,6 +81,9 @@ pub fn run(settings: &RunSettings) -> Result<()> {
     let flow_log = flow_log(settings.output, &metrics)?;
     let sinks = Arc::new(Sinks::new(metrics.clone(), StoreLimits::default(), flow_log));
 
+    let hearing = access.as_ref().map(|access| hear(access, &runtime, &readiness, &metrics));
+    let trust = trust(settings, access, read_keys, &runtime);
+    let verifier = Verifier::new(trust.issuers(), api_audiences(settings));
     let probe = load_probe(settings, &root, &metrics)?;
     describe(&metrics, &index, &graph);
     let resolver = Resolver::new(index, &root.path, start)
@@ -81,6 +95,8 @@ pub fn run(settings: &RunSettings) -> Result<()> {
             credential_headers: settings.credential_headers.clone(),
         },
         both_ends: settings.both_ends,
+        // Nothing more comes from files.
+        identity_wait: if settings.inventory.is_some() { Duration::ZERO } else { late::IDENTITY_WAIT },
     };
     let pipeline = Pipeline::new(
         pipeline_settings,
@@ -105,6 +121,8 @@ pub fn run(settings: &RunSettings) -> Result<()> {
         metrics: metrics.clone(),
         heartbeat: heartbeat.clone(),
         self_test,
+        hearing,
+        trust,
         udp_idle: settings.udp_idle,
     };
     let stop = Arc::new(AtomicBool::new(false));
@@ -134,7 +152,12 @@ pub fn run(settings: &RunSettings) -> Result<()> {
 }
 
 fn log_to_stderr(level: LogLevel) {
-    let filter = EnvFilter::try_from_env("OBSERVER_LOG").unwrap_or_else(|_| EnvFilter::new(level.as_str()));
+    // The watches tell of what the client fails at, once and in one line.
+    let usual = match level {
+        LogLevel::Debug | LogLevel::Trace => level.as_str().to_owned(),
+        _ => format!("{},kube_client=off", level.as_str()),
+    };
+    let filter = EnvFilter::try_from_env("OBSERVER_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let colour = std::io::stderr().is_terminal();
     // A second subscriber, in tests, is no reason to stop.
     let _ = tracing_subscriber::fmt()
@@ -144,39 +167,91 @@ fn log_to_stderr(level: LogLevel) {
         .try_init();
 }
 
-fn verifier(settings: &RunSettings) -> Result<Verifier> {
-    let mut issuers = Vec::new();
-    for pair in &settings.issuers {
-        let path = pair.jwks.display();
-        let json = fs::read(&pair.jwks).with_context(|| {
-            format!("--jwks {path}: cannot be read; name the file with the keys of {}", pair.issuer)
+/// The issuers' files: a typing error there should stop us, as an issuer's silence should not.
+fn read_keys(settings: &RunSettings) -> Result<Vec<Option<(Keys, Issuer)>>> {
+    let mut read = Vec::new();
+    for issuer in &settings.issuers {
+        let KeysAt::File(path) = &issuer.keys else {
+            read.push(None);
+            continue;
+        };
+        let jwks = fs::read(path).with_context(|| {
+            format!(
+                "--jwks {}: cannot be read; name the file with the keys of {}",
+                path.display(),
+                issuer.issuer
+            )
         })?;
-        let keys = KeySet::from_jwks(&json).with_context(|| {
-            format!("--jwks {path}: not a JSON Web Key Set; `kubectl get --raw /openid/v1/jwks` prints one")
+        let keys = Keys { issuer: issuer.issuer.clone(), jwks, api_audiences: Vec::new() };
+        let (issuer, _) = trust::parse(&keys).map_err(|why| anyhow::anyhow!("{why}")).with_context(|| {
+            format!(
+                "--jwks {}: not a JSON Web Key Set; `kubectl get --raw /openid/v1/jwks` prints one",
+                path.display()
+            )
         })?;
-        if keys.is_empty() || keys.skipped() > 0 {
-            tracing::warn!(file = %path, usable = keys.len(), skipped = keys.skipped(), "keys that cannot verify a token");
-        }
-        issuers.push(Issuer { url: Arc::from(pair.issuer.as_str()), keys });
+        read.push(Some((keys, issuer)));
     }
-    let audiences = settings.api_audiences.iter().map(|audience| Arc::from(audience.as_str())).collect();
-    Ok(Verifier::new(issuers, audiences))
+    Ok(read)
+}
+
+/// The cluster's own issuer first, where there is an API server to ask.
+fn trust(
+    settings: &RunSettings,
+    access: Option<Access>,
+    read: Vec<Option<(Keys, Issuer)>>,
+    runtime: &tokio::runtime::Runtime,
+) -> Trust {
+    let own = access.map(|access| (KeySource::ApiServer(access), None));
+    let others = settings.issuers.iter().zip(read).map(|(issuer, read)| {
+        let name = issuer.issuer.clone();
+        let source = match &issuer.keys {
+            KeysAt::File(path) => KeySource::File { issuer: name, path: path.clone() },
+            KeysAt::Server { url, ca } => {
+                KeySource::Address { issuer: name, keys: url.clone(), ca: ca.clone() }
+            }
+        };
+        (source, read)
+    });
+    Trust::start(own.into_iter().chain(others).collect(), api_audiences(settings), runtime.handle())
+}
+
+fn api_audiences(settings: &RunSettings) -> Vec<Arc<str>> {
+    settings.api_audiences.iter().map(|audience| Arc::from(audience.as_str())).collect()
+}
+
+/// Starts to watch the cluster.
+fn hear(
+    access: &Access,
+    runtime: &tokio::runtime::Runtime,
+    readiness: &Readiness,
+    metrics: &Metrics,
+) -> Hearing {
+    let watches = Watches::default();
+    let (heard, news) = tokio::sync::mpsc::channel(hearing::MAX_WAITING);
+    for resource in Resource::all() {
+        runtime.spawn(cluster::watch(
+            access.client.clone(),
+            resource,
+            watches.clone(),
+            heard.clone(),
+            clock::now,
+        ));
+    }
+    tracing::info!(api_server = access.url, "watching the cluster");
+    Hearing::new(news, watches, readiness.block("initial list"), metrics)
 }
 
 fn index(settings: &RunSettings) -> Result<Index> {
     let mut index = Index::new(identity::Settings {
         cluster_cidrs: settings.cluster_cidrs.clone(),
         node_name: Arc::from(settings.node_name.as_str()),
+        ipsec: settings.link_encryption == Some(LinkEncryption::Ipsec),
     });
-    let Some(path) = &settings.inventory else {
-        anyhow::bail!(
-            "no --inventory given: this version does not watch an API server; write one with \
-             `kubectl get pods,services,endpointslices,nodes,namespaces,serviceaccounts -A -o yaml`"
-        );
-    };
-    let inventory = Inventory::read(path)?;
-    inventory.apply_to(&mut index, clock::now())?;
-    tracing::info!(objects = inventory.len(), "inventory read");
+    if let Some(path) = &settings.inventory {
+        let inventory = Inventory::read(path)?;
+        inventory.apply_to(&mut index, clock::now())?;
+        tracing::info!(objects = inventory.len(), "inventory read");
+    }
     Ok(index)
 }
 
@@ -186,7 +261,9 @@ fn graph(settings: &RunSettings, index: &Index) -> Result<Graph> {
         graphs.extend(graph::read(path)?);
     }
     let (graph, mut warnings) = Graph::compile(graphs)?;
-    warnings.extend(graph.names_nobody(&|namespace, name| index.knows_service_account(namespace, name))?);
+    if settings.inventory.is_some() {
+        warnings.extend(graph.names_nobody(&|namespace, name| index.knows_service_account(namespace, name))?);
+    }
     for warning in warnings {
         tracing::warn!("{warning}");
     }

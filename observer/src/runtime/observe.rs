@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::clock;
+use super::hearing::Hearing;
 use super::pipeline::{Command, Pipeline};
+use super::trust::Trust;
 use crate::decode::DecodeError;
 use crate::model::Event;
 use crate::probe::{Canary, Probe};
@@ -30,6 +32,9 @@ pub struct Observation {
     pub metrics: Arc<Metrics>,
     pub heartbeat: Heartbeat,
     pub self_test: Option<SelfTest>,
+    /// News of the cluster, where there is an API server.
+    pub hearing: Option<Hearing>,
+    pub trust: Trust,
     /// A UDP conversation this long without a datagram is over.
     pub udp_idle: Duration,
 }
@@ -51,12 +56,15 @@ impl Observation {
         let mut clock = clock::offset();
         loop {
             let stopping = stop.load(Ordering::Relaxed);
+            // First who is who, then who does what.
+            let heard = self.listen();
             let drained = self.drain(clock);
             let now = Instant::now();
             if now - ticked >= TICK {
                 ticked = now;
                 self.pipeline.tick(clock::now());
                 self.tell_kernel();
+                self.trust.keep_up(self.pipeline.verifier());
                 self.heartbeat.beat(clock::now());
             }
             if now - kept >= HOUSEKEEPING {
@@ -73,9 +81,10 @@ impl Observation {
             }
             if stopping {
                 self.keep_house(clock);
+                self.pipeline.stop_waiting();
                 return;
             }
-            wait = if drained == 0 { (wait * 2).min(IDLE_WAIT) } else { BUSY_WAIT };
+            wait = if drained == 0 && heard == 0 { (wait * 2).min(IDLE_WAIT) } else { BUSY_WAIT };
             if drained < BATCH {
                 self.probe.wait(wait);
             }
@@ -102,6 +111,11 @@ impl Observation {
         }
         self.tell_kernel();
         drained
+    }
+
+    fn listen(&mut self) -> usize {
+        let Some(hearing) = &mut self.hearing else { return 0 };
+        hearing.listen(self.pipeline.index(), &self.metrics)
     }
 
     fn tell_kernel(&mut self) {
@@ -142,6 +156,9 @@ impl Observation {
         }
         self.metrics.lost_total("token", self.pipeline.forgotten_sightings());
         self.metrics.open_flows(self.pipeline.open_flows());
+        if let Some(hearing) = &mut self.hearing {
+            hearing.keep_house(self.pipeline.index(), &self.metrics, now);
+        }
     }
 
     /// Blind without an error is the worst that can happen: say it.

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ends::Resolver;
+use super::late::{Late, Place};
 use super::provenance::Received;
-use super::session::{Scribe, Session};
+use super::session::{Awaited, Scribe, Session};
 use super::world::World;
 use crate::conntrack::{self, Flow, Piece, Role, Table};
 use crate::graph::Graph;
+use crate::identity::Index;
 use crate::model::{Cookie, Direction, Encryption, Event, Timestamp, Transport};
 use crate::protocol;
 use crate::sink::Sinks;
@@ -19,6 +21,9 @@ use crate::verdict::Exemptions;
 /// A connection that existed before us tells of its end only while it is watched; after this much silence it is
 /// taken for gone.
 const MIDSTREAM_IDLE: Duration = Duration::from_secs(3600);
+
+/// How often a client's end that waits for news of its server looks.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What the pipeline wants the kernel to do with a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +43,8 @@ pub struct Settings {
     pub protocol: protocol::Settings,
     /// Show, but never count, clients' ends whose server reports elsewhere.
     pub both_ends: bool,
+    /// How long a flow waits for news of who its ends are. Zero where no news can come.
+    pub identity_wait: Duration,
 }
 
 pub struct Pipeline {
@@ -46,6 +53,7 @@ pub struct Pipeline {
     settings: Settings,
     world: World,
     commands: VecDeque<Command>,
+    late: Late,
 }
 
 impl Pipeline {
@@ -60,19 +68,21 @@ impl Pipeline {
         sinks: Arc<Sinks>,
     ) -> Self {
         let node = settings.node.clone();
+        let identity_wait = settings.identity_wait;
         let received = Received::default();
         Self {
             table: Table::new(conntrack),
             verifier,
-            world: World { resolver, graph, exemptions, received, sinks, node },
+            world: World { resolver, graph, exemptions, received, sinks, node, identity_wait },
             settings,
             commands: VecDeque::new(),
+            late: Late::default(),
         }
     }
 
     /// Takes one event through all stages.
     pub fn event(&mut self, event: Event<'_>) {
-        let Self { table, verifier, settings, world, commands } = self;
+        let Self { table, verifier, settings, world, commands, late } = self;
         let keep_paths = world.keeps_paths();
         let now = event.time();
         let mut read = |session: &mut Session, client: bool, piece: Piece<'_>| {
@@ -93,7 +103,7 @@ impl Pipeline {
                         let Session { protocol, facts } = &mut flow.session;
                         protocol.attach_midstream(&mut Scribe { facts, verifier, keep_paths, now });
                     }
-                    world.weigh(flow, commands);
+                    weigh(flow, world, commands, late, now);
                 }
             }
             Event::Payload(payload) if payload.transport == Transport::Udp => {
@@ -104,10 +114,10 @@ impl Pipeline {
                     let facts = &mut flow.session.facts;
                     (facts.protocol, facts.encryption) = protocol::datagram(bytes, server_port);
                     facts.classified = true;
-                    if world.is_reported_elsewhere(flow) {
+                    if world.is_reported_elsewhere(flow, now) == Some(true) {
                         table.remove_conversation(payload.cookie, remote);
                     } else {
-                        world.weigh(flow, commands);
+                        weigh(flow, world, commands, late, now);
                     }
                 }
             }
@@ -122,34 +132,38 @@ impl Pipeline {
                 }
                 if let Some(flow) = table.payload(&payload, &mut read) {
                     told(flow, false);
-                    world.weigh(flow, commands);
+                    weigh(flow, world, commands, late, now);
                 }
             }
             Event::Close(close) => {
                 if let Some(flow) = table.close(close, &mut read) {
-                    finish(flow, verifier, keep_paths, world, commands);
+                    self.finish(flow, now);
                 }
             }
             Event::UdpClose(close) => {
                 if let Some(flow) = table.close_udp(&close) {
-                    finish(flow, verifier, keep_paths, world, commands);
+                    self.finish(flow, now);
                 }
             }
         }
     }
 
-    /// Lets time pass: gaps are given up on, clients' ends stop waiting.
+    /// Lets time pass: gaps are given up on, clients' ends stop waiting, and news of who is who is looked at.
     pub fn tick(&mut self, now: Timestamp) {
-        let Self { table, verifier, settings, world, commands } = self;
+        let Self { table, verifier, settings, world, commands, late } = self;
         let keep_paths = world.keeps_paths();
         let mut read = |session: &mut Session, client: bool, piece: Piece<'_>| {
             let Session { protocol, facts } = session;
             let mut scribe = Scribe { facts, verifier: &mut *verifier, keep_paths, now };
             protocol.push(client, translate(piece), &settings.protocol, &mut scribe);
         };
+        let mut over = Vec::new();
         for cookie in table.tick(now, &mut read) {
             let Some(flow) = table.get(cookie) else { continue };
-            let elsewhere = world.is_reported_elsewhere(flow);
+            let Some(elsewhere) = world.is_reported_elsewhere(flow, now) else {
+                table.wait_longer(cookie, world.identity_due(flow).min(now + LOOK_EVERY));
+                continue;
+            };
             if elsewhere && !settings.both_ends {
                 commands.push_back(Command::Stop(cookie));
                 table.remove(cookie);
@@ -159,11 +173,53 @@ impl Pipeline {
                 flow.session.facts.shown_only = elsewhere;
             }
             if let Some(flow) = table.keep(cookie) {
-                finish(flow, verifier, keep_paths, world, commands);
+                over.push(flow);
             } else if let Some(flow) = table.get_mut(cookie) {
-                world.weigh(flow, commands);
+                weigh(flow, world, commands, late, now);
             }
         }
+        for flow in over {
+            self.finish(flow, now);
+        }
+        self.look_at_news(now);
+    }
+
+    /// Weighs what waited for news of who its ends are, and corrects what could not wait longer.
+    fn look_at_news(&mut self, now: Timestamp) {
+        let Self { table, world, commands, late, .. } = self;
+        for place in late.open() {
+            let Some(flow) = find(table, place) else { continue };
+            let datagrams = place.transport == Transport::Udp;
+            if datagrams && world.is_reported_elsewhere(flow, now) == Some(true) {
+                table.remove_conversation(place.cookie, place.remote);
+                continue;
+            }
+            weigh(flow, world, commands, late, now);
+            if flow.session.facts.identity == Awaited::Before {
+                late.wait_on(place);
+            }
+        }
+        for (place, again_after) in late.due(now) {
+            if let Some(flow) = find(table, place)
+                && !world.correct(flow, commands)
+            {
+                late.look_later(place, again_after, now);
+            }
+        }
+        for mut flow in late.ended() {
+            world.weigh(&mut flow, commands, now);
+            if flow.session.facts.identity != Awaited::Before {
+                world.conclude(&flow);
+            } else if let Some(mut flow) = late.keep(flow) {
+                world.weigh(&mut flow, commands, Timestamp(u64::MAX));
+                world.conclude(&flow);
+            }
+        }
+    }
+
+    /// Nothing more comes: weighs what still waits as it is.
+    pub fn stop_waiting(&mut self) {
+        self.look_at_news(Timestamp(u64::MAX));
     }
 
     /// Forgets connections from before our time that have been silent for long. Costs a walk over the table.
@@ -172,8 +228,7 @@ impl Pipeline {
         let gone: Vec<Cookie> = self.table.iter_mut().filter(idle).map(|flow| flow.cookie).collect();
         for cookie in gone {
             if let Some(flow) = self.table.remove(cookie) {
-                let keep_paths = self.world.keeps_paths();
-                finish(flow, &mut self.verifier, keep_paths, &mut self.world, &mut self.commands);
+                self.finish(flow, now);
             }
         }
     }
@@ -181,9 +236,35 @@ impl Pipeline {
     /// Ends the flows that were silent for longest if the table is nearly full.
     pub fn make_room(&mut self) {
         for flow in self.table.make_room() {
-            let keep_paths = self.world.keeps_paths();
-            finish(flow, &mut self.verifier, keep_paths, &mut self.world, &mut self.commands);
+            let now = flow.last_seen;
+            self.finish(flow, now);
         }
+    }
+
+    /// A flow ended: its last record, now or once it is known who its ends are.
+    fn finish(&mut self, mut flow: Flow<Session>, now: Timestamp) {
+        let keep_paths = self.world.keeps_paths();
+        let established = flow.closed.as_ref().is_none_or(|close| close.established);
+        let Session { protocol, facts } = &mut flow.session;
+        if !established {
+            facts.classified = true;
+            facts.encryption = Encryption { reason: Some("not-established".into()), ..Encryption::default() };
+        } else if flow.transport == Transport::Tcp {
+            let verifier = &mut self.verifier;
+            protocol.finish(&mut Scribe { facts, verifier, keep_paths, now: flow.last_seen });
+        } else if !facts.classified {
+            facts.classified = true;
+            facts.encryption = Encryption { reason: Some("no-data".into()), ..Encryption::default() };
+        }
+        // One that was weighed without its ends gets a last chance.
+        self.world.correct(&mut flow, &mut self.commands);
+        self.world.weigh(&mut flow, &mut self.commands, now);
+        if flow.session.facts.identity == Awaited::Before {
+            let Some(back) = self.late.keep(flow) else { return };
+            flow = back;
+            self.world.weigh(&mut flow, &mut self.commands, Timestamp(u64::MAX));
+        }
+        self.world.conclude(&flow);
     }
 
     /// What the kernel is to be told.
@@ -194,6 +275,16 @@ impl Pipeline {
     /// Evidence was lost: nothing may be concluded from not having seen it.
     pub fn lost_evidence(&mut self) {
         self.world.received.lost();
+    }
+
+    /// Who is who, for news of the cluster.
+    pub fn index(&mut self) -> &mut Index {
+        &mut self.world.resolver.index
+    }
+
+    /// What makes a token good, for news of its issuers.
+    pub fn verifier(&mut self) -> &mut Verifier {
+        &mut self.verifier
     }
 
     #[must_use]
@@ -222,26 +313,26 @@ fn translate(piece: Piece<'_>) -> protocol::Piece<'_> {
     }
 }
 
-/// A flow ended: its last record.
-fn finish(
-    mut flow: Flow<Session>,
-    verifier: &mut Verifier,
-    keep_paths: bool,
+/// Weighs a flow, and takes note if it waits.
+fn weigh(
+    flow: &mut Flow<Session>,
     world: &mut World,
     commands: &mut VecDeque<Command>,
+    late: &mut Late,
+    now: Timestamp,
 ) {
-    let now = flow.last_seen;
-    let established = flow.closed.as_ref().is_none_or(|close| close.established);
-    let Session { protocol, facts } = &mut flow.session;
-    if !established {
-        facts.classified = true;
-        facts.encryption = Encryption { reason: Some("not-established".into()), ..Encryption::default() };
-    } else if flow.transport == Transport::Tcp {
-        protocol.finish(&mut Scribe { facts, verifier, keep_paths, now });
-    } else if !facts.classified {
-        facts.classified = true;
-        facts.encryption = Encryption { reason: Some("no-data".into()), ..Encryption::default() };
-    }
-    world.weigh(&mut flow, commands);
-    world.conclude(&flow);
+    let before = flow.session.facts.identity;
+    world.weigh(flow, commands, now);
+    late.note(flow, before, now);
 }
+
+fn find(table: &mut Table<Session>, place: Place) -> Option<&mut Flow<Session>> {
+    match place.transport {
+        Transport::Tcp => table.get_mut(place.cookie),
+        Transport::Udp => table.conversation_mut(place.cookie, place.remote),
+    }
+}
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

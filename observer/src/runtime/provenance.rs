@@ -1,9 +1,8 @@
 //! Where a token may have come from that its sender does not own.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use crate::model::Pod;
+use crate::model::{Pod, Uid};
 use crate::token::{Fingerprint, Sightings};
 use crate::verdict::Provenance;
 
@@ -15,7 +14,7 @@ const MAX_UNCLEAR: usize = 65_536;
 pub struct Received {
     sightings: Sightings,
     /// Uids of pods with an inbound flow that was not seen whole, in clear.
-    unclear: HashSet<Arc<str>>,
+    unclear: HashSet<Uid>,
     /// Something was lost that may have belonged to any pod.
     blind: bool,
 }
@@ -34,7 +33,7 @@ impl Received {
         if self.unclear.len() >= MAX_UNCLEAR {
             self.blind = true;
         } else {
-            self.unclear.insert(receiver.uid.clone());
+            self.unclear.insert(receiver.uid);
         }
     }
 

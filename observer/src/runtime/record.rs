@@ -79,7 +79,7 @@ fn party(identity: &Identity, address: Endpoint, service: Option<Arc<str>>) -> P
         namespace: account.map(|(namespace, _)| namespace.clone()),
         service_account: account.map(|(_, name)| name.clone()),
         workload: pod.and_then(|pod| pod.workload.clone()),
-        pod: pod.filter(|_| end.kind == Kind::Pod).map(|pod| pod.name.clone()),
+        pod: pod.filter(|_| end.kind == Kind::Pod).map(|pod| Arc::from(&*pod.name)),
         service,
         ip: address.ip,
         port: address.port,

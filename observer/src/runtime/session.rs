@@ -10,6 +10,7 @@ use crate::model::{
     RequestCounts, Timestamp,
 };
 use crate::protocol::{self, Credentials, Kept, Request, Witness};
+use crate::sink::EdgeMetrics;
 use crate::token::{Fingerprint, Judgement, Verifier};
 
 /// A flow's state above its transport.
@@ -39,6 +40,9 @@ pub struct Facts {
     pub truncated: u64,
 
     pub ends: Option<Arc<Ends>>,
+    /// The counters of their edge.
+    pub edge: Option<Arc<EdgeMetrics>>,
+    pub identity: Awaited,
     pub declaration: Option<Declaration>,
     pub findings: FindingSet,
     pub exempted: FindingSet,
@@ -54,6 +58,17 @@ pub struct Facts {
     pub stop_told: bool,
     /// A client's end whose server reports elsewhere: in records, never in counts.
     pub shown_only: bool,
+}
+
+/// Whether news is awaited that may tell who an end is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Awaited {
+    #[default]
+    No,
+    /// The flow is not weighed before.
+    Before,
+    /// The flow was weighed without, and is corrected when it comes.
+    Since,
 }
 
 #[derive(Default)]

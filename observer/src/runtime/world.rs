@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::ends::{Ends, Resolver, server_reports};
+use super::ends::{Ends, Resolver, may_become_known, server_reports};
+use super::late::ADDRESS_WAIT;
 use super::pipeline::Command;
 use super::provenance::Received;
 use super::record::record;
-use super::session::{Facts, Outcome, Session};
+use super::session::{Awaited, Facts, Outcome, Session};
 use crate::conntrack::{Flow, Role, Stage};
 use crate::graph::{AuthenticationRequirement, EncryptionRequirement, Evaluation, Graph, HttpFacts, Query};
 use crate::model::{
@@ -27,30 +29,44 @@ pub struct World {
     pub received: Received,
     pub sinks: Arc<Sinks>,
     pub node: Arc<str>,
+    /// How long a flow waits for news of who its ends are. Zero where no news can come.
+    pub identity_wait: Duration,
 }
+
+/// Requests of one flow that wait for its identity; then it is weighed without.
+const MAX_WAITING_REQUESTS: usize = 16;
 
 impl World {
     pub fn keeps_paths(&self) -> bool {
         self.graph.has_http_rules() || self.exemptions.wants_paths()
     }
 
-    pub fn is_reported_elsewhere(&mut self, flow: &Flow<Session>) -> bool {
+    /// `None`: it is not known yet.
+    pub fn is_reported_elsewhere(&mut self, flow: &Flow<Session>, now: Timestamp) -> Option<bool> {
         if flow.role == Role::Server {
-            return false;
+            return Some(false);
         }
-        let ends = self.resolver.ends(flow, &self.sinks.metrics);
-        server_reports(&ends.server, ends.service.is_some())
+        let ends = self.resolver.ends(flow);
+        if may_become_known(&ends.server) && now < self.identity_due(flow) {
+            return None;
+        }
+        Some(server_reports(&ends.server, ends.service.is_some()))
     }
 
-    /// Draws the conclusions from what a flow has shown since it was last weighed.
-    pub fn weigh(&mut self, flow: &mut Flow<Session>, commands: &mut VecDeque<Command>) {
+    /// Until when a flow may wait for news of who its ends are.
+    pub fn identity_due(&self, flow: &Flow<Session>) -> Timestamp {
+        flow.opened + self.identity_wait
+    }
+
+    /// Draws the conclusions from what a flow has shown since it was last weighed. Not while it waits for news of who
+    /// its ends are: then [`Facts::identity`] says so.
+    pub fn weigh(&mut self, flow: &mut Flow<Session>, commands: &mut VecDeque<Command>, now: Timestamp) {
         self.tell_kernel(flow, commands);
         let facts = &flow.session.facts;
         if facts.pending.is_empty() && !facts.reclassified && (!facts.classified || facts.counted.settled) {
             return;
         }
-        self.resolve(flow);
-        let Some(ends) = flow.session.facts.ends.clone() else { return };
+        let Some(ends) = self.resolve(flow, now) else { return };
         protocol::infer_tunnel(&mut flow.session.facts.encryption, ends.server_address.port);
         let (first_time, pending) = {
             let facts = &mut flow.session.facts;
@@ -77,10 +93,89 @@ impl World {
         }
     }
 
-    fn resolve(&mut self, flow: &mut Flow<Session>) {
-        if flow.session.facts.ends.is_none() {
-            flow.session.facts.ends = Some(Arc::new(self.resolver.ends(flow, &self.sinks.metrics)));
+    /// The flow's ends, or nothing as long as they are worth waiting for.
+    fn resolve(&mut self, flow: &mut Flow<Session>, now: Timestamp) -> Option<Arc<Ends>> {
+        if let Some(ends) = &flow.session.facts.ends {
+            return Some(ends.clone());
         }
+        let ends = self.resolver.ends(flow);
+        let due = self.identity_due(flow);
+        let settled = flow.opened + ADDRESS_WAIT.min(self.identity_wait);
+        let facts = &mut flow.session.facts;
+        let late = !self.identity_wait.is_zero() && ends.may_become_known();
+        let waits = (late && now < due) || (ends.by_address_alone && now < settled);
+        if waits && facts.pending.len() < MAX_WAITING_REQUESTS {
+            facts.identity = Awaited::Before;
+            self.note_received(flow, &ends);
+            return None;
+        }
+        facts.identity = if late { Awaited::Since } else { Awaited::No };
+        facts.edge = Some(self.sinks.metrics.edge(&ends.edge));
+        let ends = Arc::new(ends);
+        facts.ends = Some(ends.clone());
+        Some(ends)
+    }
+
+    /// What a pod received it can pass on, whoever sent it: that is noted before the sender is known.
+    fn note_received(&mut self, flow: &Flow<Session>, ends: &Ends) {
+        if flow.role != Role::Server {
+            return;
+        }
+        let facts = &flow.session.facts;
+        let Identity::Pod(receiver) = &ends.server else {
+            if !facts.pending.is_empty() {
+                self.received.lost();
+            }
+            return;
+        };
+        for outcome in &facts.pending {
+            let others = outcome.others.iter().copied();
+            for token in outcome.judgement.fingerprint.into_iter().chain(others) {
+                self.received.token(token, receiver);
+            }
+            if outcome.judgement.authentication.status == AuthenticationStatus::Unknown {
+                self.received.unclear(receiver);
+            }
+        }
+        if facts.classified && !seen_in_clear(facts) {
+            self.received.unclear(receiver);
+        }
+    }
+
+    /// Looks again who the ends of a flow are that was weighed without knowing it. What was counted stays counted
+    /// where it was; what comes from now on counts for who it is. Answers whether there is nothing more to wait for.
+    pub fn correct(&mut self, flow: &mut Flow<Session>, commands: &mut VecDeque<Command>) -> bool {
+        if flow.session.facts.identity != Awaited::Since {
+            return true;
+        }
+        let ends = self.resolver.ends(flow);
+        if ends.may_become_known() {
+            return false;
+        }
+        let evaluation = self.evaluate(&ends, None);
+        let facts = &mut flow.session.facts;
+        facts.identity = Awaited::No;
+        facts.edge = Some(self.sinks.metrics.edge(&ends.edge));
+        // Its server's own observer counts it, if it has heard of the client in time.
+        if flow.role == Role::Client && server_reports(&ends.server, ends.service.is_some()) {
+            facts.shown_only = true;
+            commands.push_back(Command::Stop(flow.cookie));
+        }
+        if facts.classified {
+            facts.declaration = Some(evaluation.declaration.clone());
+            let declared = evaluation.declaration.status;
+            let encryption = Encryption { link: ends.link, ..facts.encryption.clone() };
+            let situation =
+                situation(&ends, facts.protocol, &encryption, declared, &evaluation, flow.last_seen);
+            let verdict = verdict::of_flow(&situation, &self.exemptions);
+            self.take_verdict(facts, verdict);
+        }
+        facts.ends = Some(Arc::new(ends));
+        facts.written = None;
+        if flow.stage == Stage::Reporting {
+            self.report(flow);
+        }
+        true
     }
 
     fn evaluate(&self, ends: &Ends, http: Option<HttpFacts<'_>>) -> Evaluation {
@@ -118,11 +213,16 @@ impl World {
             let provenance = self.received.provenance(judgement.fingerprint, sender);
             authentication.reason = Some(provenance.as_str().into());
         }
-        if flow.role == Role::Server
-            && let Identity::Pod(receiver) = &ends.server
-        {
-            for token in judgement.fingerprint.into_iter().chain(others) {
-                self.received.token(token, receiver);
+        if flow.role == Role::Server {
+            match &ends.server {
+                Identity::Pod(receiver) => {
+                    for token in judgement.fingerprint.into_iter().chain(others) {
+                        self.received.token(token, receiver);
+                    }
+                }
+                // Some pod, and which is not known, has this token now.
+                Identity::Unknown(_) if judgement.fingerprint.is_some() => self.received.lost(),
+                _ => {}
             }
         }
         facts.requests.count(authentication.status);
@@ -167,7 +267,7 @@ impl World {
         let Some(ends) = flow.session.facts.ends.clone() else { return };
         let facts = &mut flow.session.facts;
         if !facts.shown_only {
-            count_new(facts, &ends);
+            count_new(facts);
         }
         if !facts.classified {
             return;
@@ -200,7 +300,9 @@ impl World {
 
     fn settle(&self, facts: &Facts, ends: &Ends) {
         let declaration = facts.declaration.as_ref().map_or(DeclarationStatus::Ungoverned, |d| d.status);
-        ends.metrics.flow_settled(facts.encryption.status, declaration);
+        if let Some(edge) = &facts.edge {
+            edge.flow_settled(facts.encryption.status, declaration);
+        }
         let metrics = &self.sinks.metrics;
         for identity in [&ends.client, &ends.server] {
             if let Identity::Unknown(reason) = identity {
@@ -219,12 +321,12 @@ impl World {
         let facts = &flow.session.facts;
         let Some(ends) = &facts.ends else { return };
         if !facts.shown_only {
-            if let Some(close) = &flow.closed {
+            if let (Some(close), Some(edge)) = (&flow.closed, &facts.edge) {
                 let (sent, received) = match flow.role {
                     Role::Client => (close.bytes_sent, close.bytes_received),
                     Role::Server => (close.bytes_received, close.bytes_sent),
                 };
-                ends.metrics.bytes(sent, received);
+                edge.bytes(sent, received);
             }
             if let Some(reason) = facts.malformed {
                 self.sinks.metrics.unresolved(reason);
@@ -235,7 +337,9 @@ impl World {
     }
 
     fn write(&self, flow: &Flow<Session>, ends: &Ends, last: bool) {
-        ends.metrics.seen(flow.last_seen);
+        if let Some(edge) = &flow.session.facts.edge {
+            edge.seen(flow.last_seen);
+        }
         self.sinks.record(&ends.edge, record(flow, &flow.session.facts, ends, &self.node, last));
     }
 
@@ -280,8 +384,9 @@ impl World {
 }
 
 /// Counts what the metrics have not heard of yet.
-fn count_new(facts: &mut Facts, ends: &Ends) {
+fn count_new(facts: &mut Facts) {
     use AuthenticationStatus as Status;
+    let Some(edge) = facts.edge.clone() else { return };
     let (now, before) = (facts.requests, facts.counted.requests);
     if now.total != before.total {
         for (status, count) in [
@@ -292,13 +397,13 @@ fn count_new(facts: &mut Facts, ends: &Ends) {
             (Status::Unknown, now.unknown - before.unknown),
         ] {
             if count > 0 {
-                ends.metrics.requests(status, count);
+                edge.requests(status, count);
             }
         }
         facts.counted.requests = now;
     }
     for kind in facts.findings.without(facts.counted.findings).iter() {
-        ends.metrics.finding(kind);
+        edge.finding(kind);
     }
     facts.counted.findings = facts.findings;
 }

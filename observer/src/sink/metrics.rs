@@ -56,6 +56,7 @@ pub struct Metrics {
     /// The mode in force of each hook, so that a change replaces it.
     probe_modes: Mutex<BTreeMap<&'static str, &'static str>>,
     watch_up: Family<ResourceLabels, Gauge>,
+    malformed: Family<KindLabels, Counter>,
 }
 
 impl Metrics {
@@ -86,6 +87,7 @@ impl Metrics {
             probe_info: Family::default(),
             probe_modes: Mutex::default(),
             watch_up: Family::default(),
+            malformed: Family::default(),
         };
         metrics.register(series_overflow, build_info);
         for stage in observer_common::Counter::ALL.map(observer_common::Counter::stage) {
@@ -135,6 +137,11 @@ impl Metrics {
         );
         registry.register("probe_info", "How each kernel hook is attached", self.probe_info.clone());
         registry.register("watch_up", "Whether a cluster resource is being watched", self.watch_up.clone());
+        registry.register(
+            "malformed_objects",
+            "Objects of the cluster that could not be used",
+            self.malformed.clone(),
+        );
         registry.register("build_info", "What this program is", build_info);
     }
 
@@ -228,6 +235,11 @@ impl Metrics {
 
     pub fn watch_up(&self, resource: &'static str, up: bool) {
         self.watch_up.get_or_create_owned(&ResourceLabels { resource }).set(i64::from(up));
+    }
+
+    /// An object of this kind could not be used; 0 makes its series.
+    pub fn malformed_objects(&self, kind: &'static str, n: u64) {
+        self.malformed.get_or_create_owned(&KindLabels { kind }).inc_by(n);
     }
 
     pub fn declared_edges(&self, state: &'static str, n: usize) {

@@ -50,6 +50,13 @@ impl Cache {
         self.bytes = 0;
     }
 
+    /// Forgets what `keep` does not like.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Examined) -> bool) {
+        self.entries.retain(|_, examined| keep(examined));
+        self.oldest_first.retain(|fingerprint| self.entries.contains_key(fingerprint));
+        self.bytes = self.entries.values().map(Examined::size).sum();
+    }
+
     pub(super) fn evicted(&self) -> u64 {
         self.evicted
     }

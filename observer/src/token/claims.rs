@@ -74,6 +74,11 @@ impl<'a> Claims<'a> {
         }
     }
 
+    /// Of a JWT-SVID.
+    pub(super) fn trust_domain(&self) -> Option<&str> {
+        super::verifier::trust_domain(self.sub.as_ref().map(|sub| &*sub.0))
+    }
+
     pub(super) fn not_before(&self) -> Option<Timestamp> {
         self.nbf.as_ref().map(|date| date.0)
     }

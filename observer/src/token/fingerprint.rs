@@ -1,6 +1,8 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
+use crate::model::Uid;
+
 /// A keyed hash of a token: says "the same token again" within one process, and nothing else to anybody.
 ///
 /// Fingerprints of two [`Verifier`](super::Verifier)s do not compare: each has its own random key.
@@ -30,13 +32,13 @@ impl KeyedHash {
         })
     }
 
-    /// The hash of a fingerprint and a name together.
-    pub(super) fn of_pair(&self, fingerprint: &Fingerprint, name: &str) -> [u64; 2] {
+    /// The hash of a fingerprint and a uid together.
+    pub(super) fn of_pair(&self, fingerprint: &Fingerprint, uid: &Uid) -> [u64; 2] {
         self.0.each_ref().map(|state| {
             let mut hasher = state.build_hasher();
             hasher.write_u64(fingerprint.0[0]);
             hasher.write_u64(fingerprint.0[1]);
-            hasher.write(name.as_bytes());
+            hasher.write(uid.as_bytes());
             hasher.finish()
         })
     }

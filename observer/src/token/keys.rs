@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::jwt::{algorithm, decode};
 
-/// Keys kept of one set. A token without a key id is tried against all of them, so this also bounds that
-/// work.
-pub const MAX_KEYS: usize = 32;
+/// Keys kept of one set; one of RSA takes about 600 bytes.
+pub const MAX_KEYS: usize = 1024;
+/// Keys that a token is tried against if it does not name one: each costs some 50 us.
+pub const MAX_TRIED: usize = 32;
 
 /// A trusted issuer and its keys.
 #[derive(Clone)]
@@ -20,7 +21,7 @@ pub struct Issuer {
 }
 
 /// The public signature keys of an issuer.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct KeySet {
     keys: Vec<Key>,
     skipped: usize,
@@ -150,19 +151,22 @@ impl KeySet {
         signature: &Vec<u8>,
     ) -> Check {
         let mut result = Check::NoKey;
-        for key in self.keys.iter().filter(|key| candidate(key)) {
+        let mut candidates = self.keys.iter().filter(|key| candidate(key));
+        for key in candidates.by_ref().take(MAX_TRIED) {
             if key.verifies(alg, message, signature) {
                 return Check::Good;
             }
             result = Check::Bad;
         }
-        result
+        // One that was not tried may be the one.
+        if candidates.next().is_some() { Check::NoKey } else { result }
     }
 }
 
 impl Key {
     fn read(jwk: &Jwk) -> Option<Self> {
-        if jwk.r#use.as_deref().is_some_and(|usage| usage != "sig")
+        // A SPIFFE bundle says `jwt-svid` instead of `sig` (SPIFFE Trust Domain and Bundle section 4.2.2).
+        if jwk.r#use.as_deref().is_some_and(|usage| !matches!(usage, "sig" | "jwt-svid"))
             || jwk.key_ops.as_ref().is_some_and(|ops| !ops.iter().any(|op| op == "verify"))
         {
             return None;

@@ -15,7 +15,7 @@ mod verifier;
 pub use cache::{MAX_CACHED_BYTES, MAX_CACHED_TOKENS};
 pub use claims::{MAX_AUDIENCES, MAX_TEXT_BYTES};
 pub use fingerprint::Fingerprint;
-pub use keys::{Issuer, KeySet, KeySetError, MAX_KEYS};
+pub use keys::{Issuer, KeySet, KeySetError, MAX_KEYS, MAX_TRIED};
 pub use scheme::scheme_of;
 pub use sightings::{MAX_SIGHTINGS, Sightings};
 pub use verifier::{Judgement, LEEWAY, MAX_TOKEN_BYTES, Verifier};

@@ -1,7 +1,7 @@
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
 
 use super::fingerprint::{Fingerprint, KeyedHash};
+use crate::model::Uid;
 
 /// Pairs of token and receiver that are remembered. A pair costs at most about 50 bytes: 4 MiB in all.
 pub const MAX_SIGHTINGS: usize = 65_536;
@@ -24,8 +24,8 @@ impl Sightings {
     }
 
     /// Remembers that the pod with this uid received the token.
-    pub fn saw(&mut self, token: Fingerprint, receiver_uid: &Arc<str>) {
-        let pair = self.hash.of_pair(&token, receiver_uid);
+    pub fn saw(&mut self, token: Fingerprint, receiver: &Uid) {
+        let pair = self.hash.of_pair(&token, receiver);
         if self.pairs.contains(&pair) {
             return;
         }
@@ -42,7 +42,7 @@ impl Sightings {
 
     /// Whether the pod with this uid was seen receiving the token.
     #[must_use]
-    pub fn received(&self, token: &Fingerprint, uid: &str) -> bool {
+    pub fn received(&self, token: &Fingerprint, uid: &Uid) -> bool {
         self.pairs.contains(&self.hash.of_pair(token, uid))
     }
 

@@ -37,6 +37,10 @@ pub struct Verifier {
     hash: KeyedHash,
     cache: Cache,
     opaque: Arc<TokenFacts>,
+    /// Trusted issuers of tokens whose keys are not known: at most each of them once.
+    wanted: Vec<Arc<str>>,
+    /// How far clocks may differ here.
+    leeway: Duration,
 }
 
 /// All that can be said of a token without knowing the time.
@@ -69,6 +73,8 @@ impl Verifier {
             hash: KeyedHash::new(),
             cache: Cache::new(),
             opaque: Arc::new(facts_of_kind(TokenKind::Opaque, None)),
+            wanted: Vec::new(),
+            leeway: LEEWAY,
         }
     }
 
@@ -76,6 +82,36 @@ impl Verifier {
     pub fn replace_issuers(&mut self, issuers: Vec<Issuer>) {
         self.issuers = issuers;
         self.cache.clear();
+    }
+
+    /// Takes new keys of the issuer `changed`, and what else is trusted now. Forgets the verdicts that this may change.
+    pub fn trust(&mut self, issuers: Vec<Issuer>, api_audiences: Vec<Arc<str>>, changed: &str) {
+        let first = |issuers: &[Issuer]| issuers.first().map(|issuer| issuer.url.clone());
+        // Whether a token is for the API server depends on these.
+        let others_too = first(&self.issuers) != first(&issuers) || self.api_audiences != api_audiences;
+        let is_first = first(&issuers).is_some_and(|first| &*first == changed);
+        (self.issuers, self.api_audiences) = (issuers, api_audiences);
+        if others_too {
+            return self.cache.clear();
+        }
+        self.cache.retain(|examined| {
+            let facts = &examined.facts;
+            // Legacy tokens are tried against the first issuer's keys, and JWT-SVIDs need not name their issuer.
+            !((examined.legacy && is_first)
+                || facts.issuer.as_deref() == Some(changed)
+                || trust_domain(facts.subject.as_deref()) == Some(changed)
+                || facts.issuer.is_none())
+        });
+    }
+
+    /// This clock and the issuer's are known to differ so much: that is nobody's fault who uses a token.
+    pub fn set_skew(&mut self, skew: Duration) {
+        self.leeway = LEEWAY + skew;
+    }
+
+    /// Issuers whose tokens named keys that are not known, since this was last asked.
+    pub fn take_wanted(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.wanted)
     }
 
     /// Examinations forgotten for want of room since the start.
@@ -103,7 +139,7 @@ impl Verifier {
             return Judgement { fingerprint: Some(fingerprint), ..judgement };
         }
         if let Some(examined) = self.cache.get(&fingerprint) {
-            return examined.at(now, fingerprint);
+            return examined.at(now, self.leeway, fingerprint);
         }
         let Some(compact) = Compact::split(token) else {
             let mut judgement = Judgement::of_scheme(Some(scheme), AuthenticationStatus::Present, None);
@@ -111,7 +147,7 @@ impl Verifier {
             return Judgement { fingerprint: Some(fingerprint), ..judgement };
         };
         let examined = self.examine(&compact);
-        let judgement = examined.at(now, fingerprint);
+        let judgement = examined.at(now, self.leeway, fingerprint);
         self.cache.insert(fingerprint, examined);
         judgement
     }
@@ -121,12 +157,12 @@ impl Verifier {
     pub fn judge_again(&self, before: &Judgement, now: Timestamp) -> Judgement {
         let examined = before.fingerprint.and_then(|print| Some((self.cache.get(&print)?, print)));
         if let Some((examined, fingerprint)) = examined {
-            return examined.at(now, fingerprint);
+            return examined.at(now, self.leeway, fingerprint);
         }
         let mut judgement = before.clone();
         let Authentication { status, reason, token, .. } = &mut judgement.authentication;
         let expired =
-            token.as_ref().and_then(|token| token.expires_at).is_some_and(|end| now >= end + LEEWAY);
+            token.as_ref().and_then(|token| token.expires_at).is_some_and(|end| now >= end + self.leeway);
         match status {
             AuthenticationStatus::Verified if expired => {
                 (*status, *reason) = (AuthenticationStatus::Invalid, Some("expired".into()));
@@ -141,7 +177,7 @@ impl Verifier {
         judgement
     }
 
-    fn examine(&self, compact: &Compact<'_>) -> Examined {
+    fn examine(&mut self, compact: &Compact<'_>) -> Examined {
         let header = compact.header();
         let key_id = header.as_ref().and_then(|header| header.kid.as_deref());
         let Some(claims) = Claims::parse(&compact.payload) else {
@@ -167,7 +203,7 @@ impl Verifier {
     }
 
     fn signature(
-        &self,
+        &mut self,
         compact: &Compact<'_>,
         header: Option<&Header<'_>>,
         claims: &Claims<'_>,
@@ -175,7 +211,11 @@ impl Verifier {
         let present = |reason| Signature::Settled(AuthenticationStatus::Present, reason);
         let invalid = |reason| Signature::Settled(AuthenticationStatus::Invalid, reason);
         let Some(header) = header else { return present("malformed-header") };
-        let Some(issuer) = &claims.iss else { return present("no-issuer") };
+        // A JWT-SVID names its issuer by its trust domain, and by `iss` if it likes (SPIFFE JWT-SVID section 3).
+        let domain = claims.trust_domain();
+        let Some(issuer) = claims.iss.as_ref().map(|iss| &*iss.0).or(domain) else {
+            return present("no-issuer");
+        };
         if self.issuers.is_empty() {
             return present("no-issuer-configured");
         }
@@ -187,10 +227,9 @@ impl Verifier {
             };
         }
         // The same issuer may be configured twice, once for each file of keys.
-        let trusted = || self.issuers.iter().filter(|trusted| *trusted.url == *issuer.0);
-        if trusted().next().is_none() {
-            return present("foreign-issuer");
-        }
+        let is_trusted = |trusted: &&Issuer| *trusted.url == *issuer || domain == Some(&*trusted.url);
+        let trusted = || self.issuers.iter().filter(is_trusted);
+        let Some(first) = trusted().next() else { return present("foreign-issuer") };
         match header.alg {
             Alg::None => return invalid("alg-none"),
             Alg::Hmac => return invalid("alg-hmac"),
@@ -199,7 +238,14 @@ impl Verifier {
         match check(trusted(), header, compact) {
             Some(Check::Good) => Signature::Good,
             Some(Check::Bad) => invalid("bad-signature"),
-            Some(Check::NoKey) | None => present("unverified"),
+            Some(Check::NoKey) => {
+                let url = first.url.clone();
+                if !self.wanted.contains(&url) {
+                    self.wanted.push(url);
+                }
+                present("unverified")
+            }
+            None => present("unverified"),
         }
     }
 
@@ -243,9 +289,18 @@ fn check<'a>(
     issuers.into_iter().map(|issuer| issuer.keys.check(alg, kid, compact.signing_input, &signature)).max()
 }
 
+/// The trust domain of a SPIFFE ID, as an issuer is named: `spiffe://example.org`.
+pub(super) fn trust_domain(subject: Option<&str>) -> Option<&str> {
+    const SCHEME: &str = "spiffe://";
+    let subject = subject?;
+    let domain = subject.strip_prefix(SCHEME)?;
+    let end = domain.find('/').unwrap_or(domain.len());
+    Some(&subject[..SCHEME.len() + end])
+}
+
 impl Examined {
-    fn at(&self, now: Timestamp, fingerprint: Fingerprint) -> Judgement {
-        let (status, reason) = self.verdict(now);
+    fn at(&self, now: Timestamp, leeway: Duration, fingerprint: Fingerprint) -> Judgement {
+        let (status, reason) = self.verdict(now, leeway);
         Judgement {
             authentication: Authentication {
                 status,
@@ -259,14 +314,14 @@ impl Examined {
         }
     }
 
-    fn verdict(&self, now: Timestamp) -> (AuthenticationStatus, Option<&'static str>) {
+    fn verdict(&self, now: Timestamp, leeway: Duration) -> (AuthenticationStatus, Option<&'static str>) {
         if let Signature::Settled(status, reason) = self.signature {
             return (status, Some(reason));
         }
         // RFC 7519 sections 4.1.4 and 4.1.5: good before `exp`, from `nbf` on.
-        let times = if self.facts.expires_at.is_some_and(|end| now >= end + LEEWAY) {
+        let times = if self.facts.expires_at.is_some_and(|end| now >= end + leeway) {
             Some("expired")
-        } else if self.not_before.is_some_and(|start| now + LEEWAY < start) {
+        } else if self.not_before.is_some_and(|start| now + leeway < start) {
             Some("not-yet-valid")
         } else {
             None

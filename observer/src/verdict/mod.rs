@@ -11,7 +11,7 @@ pub use hop::{Way, hop};
 
 use crate::model::{
     Authentication, AuthenticationStatus, DeclarationStatus, EdgeKey, Encryption, EncryptionStatus,
-    FindingKind, FindingSet, Hop, Identity, Kind, Link, Protocol, Timestamp,
+    FindingKind, FindingSet, Hop, Identity, Kind, Link, Protocol, Timestamp, Uid,
 };
 
 /// What is known of a flow when it is judged.
@@ -133,7 +133,7 @@ pub fn is_somebody_elses(client: &Identity, authentication: &Authentication) -> 
     };
     let Some(owner) = &token.service_account else { return false };
     let same_account = owner.split_once('/') == Some((&*pod.namespace, &*pod.service_account));
-    let same_pod = token.pod_uid.as_ref().is_none_or(|uid| *uid == pod.uid);
+    let same_pod = token.pod_uid.as_ref().is_none_or(|uid| Uid::of(uid) == pod.uid);
     !(same_account && same_pod)
 }
 

@@ -96,10 +96,21 @@ impl Reading {
     /// # Errors
     /// tshark refuses the filter or a field.
     pub fn rows(&self, filter: &str, fields: &[&str]) -> Result<Vec<Row>> {
+        self.rows_as(filter, fields, &[])
+    }
+
+    /// As [`Reading::rows`], with dissectors that tshark would not choose by itself, each as `tcp.port==8000,http`.
+    ///
+    /// # Errors
+    /// As [`Reading::rows`].
+    pub fn rows_as(&self, filter: &str, fields: &[&str], dissectors: &[String]) -> Result<Vec<Row>> {
         let mut command = Command::new("tshark");
         command.arg("-n").arg("-r").arg(self.file()).args(["-Y", filter, "-T", "fields"]);
         // Nothing in what is tested holds a bell or a unit separator.
         command.args(["-E", "separator=\u{7}", "-E", "occurrence=a", "-E", "aggregator=\u{1f}"]);
+        for dissector in dissectors {
+            command.args(["-d", dissector]);
+        }
         for field in fields {
             command.args(["-e", field]);
         }

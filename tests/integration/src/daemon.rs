@@ -39,7 +39,12 @@ pub struct DaemonBuilder {
     elsewhere: String,
     socket: Option<PathBuf>,
     arguments: Vec<String>,
+    kubeconfig: Option<PathBuf>,
+    unready: bool,
 }
+
+/// What tells a program of an API server.
+const API_SERVER_VARIABLES: [&str; 3] = ["KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"];
 
 impl DaemonBuilder {
     /// A ServiceGraph in YAML.
@@ -63,6 +68,20 @@ impl DaemonBuilder {
         self
     }
 
+    /// Asks an API server, instead of reading the node's inventory.
+    #[must_use]
+    pub fn kubeconfig(mut self, path: &Path) -> Self {
+        self.kubeconfig = Some(path.to_owned());
+        self
+    }
+
+    /// Does not wait until it is ready, only until it answers.
+    #[must_use]
+    pub const fn unready(mut self) -> Self {
+        self.unready = true;
+        self
+    }
+
     /// More arguments of `observer run`.
     #[must_use]
     pub fn arguments<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
@@ -76,11 +95,22 @@ impl DaemonBuilder {
     /// It ends, or is not ready in time; with what it said.
     pub fn start(self, node: &SimNode) -> Result<Daemon> {
         let directory = Directory::new()?;
-        let inventory = directory.write("inventory.yaml", node.inventory_yaml() + &self.elsewhere)?;
         let listen = free_address()?;
         let socket = self.socket.unwrap_or_else(|| directory.path().join("observer.sock"));
         let mut command = Command::new(release_binary()?);
-        command.arg("run").arg("--inventory").arg(&inventory);
+        command.arg("run");
+        for variable in API_SERVER_VARIABLES {
+            command.env_remove(variable);
+        }
+        match &self.kubeconfig {
+            Some(path) => {
+                command.env("KUBECONFIG", path);
+            }
+            None => {
+                let inventory = node.inventory_yaml() + &self.elsewhere;
+                command.arg("--inventory").arg(directory.write("inventory.yaml", inventory)?);
+            }
+        }
         command.arg("--cgroup-root").arg(node.cgroup_root());
         command.args(["--node-name", node.name(), "--listen", &listen.to_string()]);
         command.arg("--socket").arg(&socket);
@@ -95,7 +125,7 @@ impl DaemonBuilder {
         command.stdin(Stdio::null()).stdout(output("stdout")?).stderr(output("stderr")?);
         let child = command.spawn().with_context(|| format!("{command:?}"))?;
         let mut daemon = Daemon { child, directory, listen, socket };
-        daemon.wait_ready()?;
+        daemon.wait_for_answer(if self.unready { "/healthz" } else { "/readyz" })?;
         Ok(daemon)
     }
 }
@@ -125,13 +155,21 @@ impl Daemon {
         self.child.id()
     }
 
-    fn wait_ready(&mut self) -> Result<()> {
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// It ends, or is not ready in time; with what it said.
+    pub fn wait_ready(&mut self) -> Result<()> {
+        self.wait_for_answer("/readyz")
+    }
+
+    fn wait_for_answer(&mut self, path: &str) -> Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the daemon ended with {status}:\n{}", self.log());
             }
-            if self.get("/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+            if self.get(path).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
                 return Ok(());
             }
             if Instant::now() > deadline {

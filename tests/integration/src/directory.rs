@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result};
 
 /// A private directory that goes with this value.
+#[derive(Debug)]
 pub struct Directory(PathBuf);
 
 impl Directory {

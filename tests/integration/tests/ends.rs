@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use observer_harness::{Outside, Place, Pod, SimNode};
 use observer_integration::servers::{self, Nginx, addresses, authority};
 use observer_integration::{Capture, Daemon};
@@ -256,6 +256,34 @@ fn towards_a_pod_of_another_node_the_client_gives_neither_record_nor_count() -> 
         assert_eq!(record["encryption"]["link"], "unknown", "nobody knows what is between the nodes");
     }
     assert_eq!(daemon.metric("observer_requests_total", &[])?, 2.0);
+    Ok(())
+}
+
+#[test]
+fn between_nodes_whose_wireguard_keys_are_shown_plaintext_is_no_finding() -> Result<()> {
+    let node = SimNode::builder().start()?;
+    let pod = node.pod("shop", "orders").start()?;
+    let neighbour = node.pod("shop", "frontend").start()?;
+    let outside = node.external("ledger")?;
+    let _nginx = nginx(&pod)?;
+    let cilium_node = |name: &str| {
+        format!(
+            "---\napiVersion: cilium.io/v2\nkind: CiliumNode\nmetadata: {{name: {name}, annotations: \
+             {{network.cilium.io/wg-pub-key: 2wFkjIlTxOcfpb8P2bQpYBZrnB7X3g9Xx9JlZ1Y3Zn0=}}}}\n"
+        )
+    };
+    let elsewhere = pod_of_another_node(&outside) + &cilium_node(node.name()) + &cilium_node("n2");
+    let daemon = Daemon::builder().elsewhere(&elsewhere).start(&node)?;
+    get(&outside, &authority(pod.ip4, PORT))?;
+    get(&neighbour, &authority(pod.ip4, PORT))?;
+    let records = settled(&daemon, 2)?;
+    let of = |client: &str| records.iter().find(|record| record["client"]["principal"] == client);
+    let far = of("shop/ledger").context("no record of the other node's pod")?;
+    assert_eq!(far["encryption"], json!({"status": "plaintext", "link": "wireguard"}));
+    assert_eq!(far["findings"], json!(["unauthenticated"]));
+    let near = of("shop/frontend").context("no record of this node's pod")?;
+    assert_eq!(near["encryption"], json!({"status": "plaintext", "link": "none"}));
+    assert_eq!(near["findings"], json!(["unencrypted", "unauthenticated"]));
     Ok(())
 }
 

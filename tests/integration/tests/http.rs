@@ -250,26 +250,6 @@ fn a_request_after_an_early_answer_is_seen_or_unknown_but_never_left_out() -> Re
 }
 
 #[test]
-fn http_1_0_is_told_from_http_1_1() -> Result<()> {
-    let scene = Scene::new()?;
-    for ip in addresses(&scene.server) {
-        let url = scene.url(ip, "/");
-        scene.curl(&[&["--http1.0", &url]])?;
-        scene.curl(&[&["--http1.1", &url]])?;
-        scene.curl(&[&["--http1.0", "--data-binary", "x=1", &url]])?;
-    }
-    let reading = scene.capture.stop()?;
-    let seen = seen(&reading)?;
-    let versions: Vec<&str> = seen.iter().map(|seen| seen.versions[0].as_str()).collect();
-    assert_eq!(versions, ["HTTP/1.0", "HTTP/1.1", "HTTP/1.0"].repeat(2));
-    for seen in seen {
-        let record = scene.daemon.wait_final_from(seen.port)?;
-        assert_agrees(&record, &seen, &reading)?;
-    }
-    Ok(())
-}
-
-#[test]
 fn answers_of_401_and_403_are_counted_as_rejected() -> Result<()> {
     let scene = Scene::new()?;
     scene.nginx.directory.write("private", "private\n")?;
@@ -296,24 +276,6 @@ fn answers_of_401_and_403_are_counted_as_rejected() -> Result<()> {
         let record = scene.daemon.wait_final_from(seen.port)?;
         assert_agrees(&record, &seen, &reading)?;
         assert_eq!(record["last_request"], json!({"method": "DELETE", "status": 403}));
-    }
-    Ok(())
-}
-
-#[test]
-fn basic_credentials_are_present_by_scheme_and_a_finding_in_cleartext() -> Result<()> {
-    let scene = Scene::new()?;
-    for ip in addresses(&scene.server) {
-        scene.curl(&[&["-u", "user:open sesame", &scene.url(ip, "/")]])?;
-    }
-    let reading = scene.capture.stop()?;
-    let seen = seen(&reading)?;
-    assert_eq!(seen.len(), 2);
-    for seen in seen {
-        let record = scene.daemon.wait_final_from(seen.port)?;
-        assert_agrees(&record, &seen, &reading)?;
-        assert_eq!(record["authentication"], json!({"status": "present", "scheme": "basic"}));
-        assert_eq!(record["findings"], json!(["unencrypted", "credential-in-cleartext"]));
     }
     Ok(())
 }

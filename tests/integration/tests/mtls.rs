@@ -162,28 +162,6 @@ fn a_certificate_that_tls_1_3_or_a_resumed_session_hides_is_tls() -> Result<()> 
 }
 
 #[test]
-fn versions_that_are_out_of_use_are_told() -> Result<()> {
-    let scene = Scene::new()?;
-    let old = ["-cipher", "DEFAULT@SECLEVEL=0"];
-    let _server = s_server(&scene.server, PORT, &scene.certificate, &old)?;
-    for ip in addresses(&scene.server) {
-        for version in ["-tls1", "-tls1_1"] {
-            assert!(scene.s_client(&authority(ip, PORT), &[[version].as_slice(), &old].concat())?);
-        }
-    }
-    let reading = scene.capture.stop()?;
-    let answers = reading.rows("tls.handshake.type == 2", &["tcp.dstport", "tls.handshake.version"])?;
-    assert_eq!(answers.len(), 4);
-    for row in answers {
-        let version = if row[1] == ["0x0301"] { "1.0" } else { "1.1" };
-        let record = scene.daemon.wait_final_from(row[0][0].parse()?)?;
-        assert_eq!(record["encryption"]["status"], "tls", "{record:#}");
-        assert_eq!(record["encryption"]["version"], version, "{record:#}");
-    }
-    Ok(())
-}
-
-#[test]
 fn a_handshake_that_either_side_refuses_is_unknown() -> Result<()> {
     let scene = Scene::new()?;
     let _demands = s_server(&scene.server, PORT, &scene.certificate, &["-Verify", "1", "-tls1_2"])?;

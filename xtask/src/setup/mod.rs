@@ -3,8 +3,12 @@
 mod cargo_deny;
 mod cargo_fuzz;
 mod ebpf;
+mod go;
+mod go_module;
+mod helm;
 mod linker;
 mod packages;
+mod servers;
 
 use std::time::Instant;
 
@@ -20,13 +24,15 @@ pub struct Arguments {
     purpose: Purpose,
 }
 
-/// What a machine is set up for. `Test`, `Demo` and `Fuzz` include `Build`; `All` is what `cargo xtask ci` needs.
+/// What a machine is set up for. `Test`, `Demo` and `Fuzz` include `Build`; `Chart` is helm alone; `All` is what
+/// `cargo xtask ci` needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Purpose {
     Build,
     Test,
     Demo,
     Fuzz,
+    Chart,
     All,
 }
 
@@ -77,12 +83,23 @@ fn prepare(purpose: Purpose, tell_all: bool) -> Result<()> {
 }
 
 fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
+    if purpose == Purpose::Chart {
+        return helm_steps();
+    }
     let toolchain = ebpf::choose()?;
     let mut steps: Vec<Box<dyn Step>> = vec![
         Box::new(packages::Packages::of(&toolchain, purpose)),
         Box::new(ebpf::Linked(toolchain.clone())),
         Box::new(linker::BpfLinker(toolchain)),
     ];
+    if matches!(purpose, Purpose::Test | Purpose::All) {
+        steps.extend(helm_steps()?);
+        let servers = servers::Servers::read()?;
+        if let Some(go) = servers.compiler()? {
+            steps.push(Box::new(go));
+        }
+        steps.push(Box::new(servers));
+    }
     if purpose == Purpose::All {
         steps.push(Box::new(cargo_deny::Components));
         steps.push(Box::new(cargo_deny::CargoDeny));
@@ -90,6 +107,16 @@ fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
     if purpose == Purpose::Fuzz {
         steps.push(Box::new(cargo_fuzz::CargoFuzz));
     }
+    Ok(steps)
+}
+
+fn helm_steps() -> Result<Vec<Box<dyn Step>>> {
+    let helm = helm::Helm::read()?;
+    let mut steps: Vec<Box<dyn Step>> = Vec::new();
+    if let Some(go) = helm.compiler()? {
+        steps.push(Box::new(go));
+    }
+    steps.push(Box::new(helm));
     Ok(steps)
 }
 

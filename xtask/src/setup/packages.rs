@@ -1,5 +1,7 @@
 //! Debian packages. Commands that are there already, from wherever, count: only the missing ones are installed.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 
 use super::ebpf::Toolchain;
@@ -23,7 +25,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 24] = [
+const TOOLS: [Tool; 27] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -48,7 +50,14 @@ const TOOLS: [Tool; 24] = [
     tool("memcached", "memcached", false),
     tool("nats-server", "nats-server", false),
     tool("tinyproxy", "tinyproxy-bin", false),
+    tool("readelf", "binutils", false),
+    tool("runc", "runc", false),
+    tool("skopeo", "skopeo", false),
 ];
+
+/// Python modules that tests import: Debian's own Python has to find them, whatever other there is.
+const MODULES: [(&str, &str); 2] = [("grpc", "python3-grpcio"), ("websockets", "python3-websockets")];
+const PYTHON_MODULES: &str = "/usr/lib/python3/dist-packages";
 
 /// The script that runs as root: one call, one password.
 const INSTALL: &str = include_str!("install.sh");
@@ -57,6 +66,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 pub struct Packages {
     toolchain: Vec<&'static str>,
     tools: Vec<&'static Tool>,
+    modules: &'static [(&'static str, &'static str)],
 }
 
 impl Packages {
@@ -66,11 +76,15 @@ impl Packages {
             Toolchain::Own(_) | Toolchain::Nightly(_) => Vec::new(),
         };
         let wanted = |tool: &&Tool| match purpose {
-            Purpose::Build | Purpose::Fuzz => false,
+            Purpose::Build | Purpose::Chart | Purpose::Fuzz => false,
             Purpose::Demo => tool.demo,
             Purpose::Test | Purpose::All => true,
         };
-        Self { toolchain, tools: TOOLS.iter().filter(wanted).collect() }
+        let modules: &[_] = match purpose {
+            Purpose::Build | Purpose::Demo | Purpose::Fuzz | Purpose::Chart => &[],
+            Purpose::Test | Purpose::All => &MODULES,
+        };
+        Self { toolchain, tools: TOOLS.iter().filter(wanted).collect(), modules }
     }
 
     fn missing(&self) -> Vec<&'static str> {
@@ -88,6 +102,8 @@ impl Packages {
         missing.extend(
             self.tools.iter().filter(|tool| process::find(tool.command).is_none()).map(|tool| tool.package),
         );
+        let modules = self.modules.iter().filter(|(name, _)| !Path::new(PYTHON_MODULES).join(name).is_dir());
+        missing.extend(modules.map(|(_, package)| package));
         missing
     }
 }
@@ -98,7 +114,7 @@ impl Step for Packages {
     }
 
     fn present(&self) -> Result<Option<String>> {
-        let all = || format!("{} checked", self.toolchain.len() + self.tools.len());
+        let all = || format!("{} checked", self.toolchain.len() + self.tools.len() + self.modules.len());
         Ok(self.missing().is_empty().then(all))
     }
 
@@ -141,7 +157,6 @@ fn candidates(policy: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::process::{Command, ExitStatus};
 
     use super::*;
@@ -168,11 +183,13 @@ mod tests {
     fn the_demo_needs_no_test_tools_and_a_build_needs_no_programs_to_observe() {
         let names = |purpose| -> Vec<_> {
             let packages = Packages::of(&Toolchain::Nightly("/n".into()), purpose);
-            packages.tools.iter().map(|tool| tool.package).collect()
+            let tools = packages.tools.iter().map(|tool| tool.package);
+            tools.chain(packages.modules.iter().map(|(_, package)| *package)).collect()
         };
         assert!(names(Purpose::Build).is_empty());
         assert!(names(Purpose::Demo).contains(&"nginx-light") && !names(Purpose::Demo).contains(&"tshark"));
-        assert!(names(Purpose::Test).contains(&"tshark"));
+        assert!(!names(Purpose::Demo).contains(&"python3-grpcio"));
+        assert!(names(Purpose::Test).contains(&"tshark") && names(Purpose::Test).contains(&"python3-grpcio"));
     }
 
     /// Runs the script with an apt-get of our own, which notes its arguments and what the policy file says.

@@ -96,7 +96,7 @@ impl Http2 {
         let exchange = &mut self.exchange;
         let Side { walker, decoder, .. } = if client { &mut self.client } else { &mut self.server };
         if client && self.rest > 0 {
-            let len = piece.len();
+            let len = piece.size();
             exchange.see(client, Seen::Lost(len), decoder, settings, witness);
             self.rest = self.rest.saturating_sub(len);
             return;

@@ -5,6 +5,7 @@ use super::super::{
 };
 use super::*;
 use crate::model::AuthenticationStatus::{Present, Verified};
+use crate::model::Uid;
 
 fn small(n: usize) -> Vec<u8> {
     bearer(&unsigned(r#"{"alg":"none"}"#, &format!(r#"{{"sub":"{n}"}}"#)))
@@ -80,15 +81,15 @@ fn the_cache_holds_a_bounded_number_of_bytes() {
 fn a_sighting_is_of_one_token_at_one_pod() {
     let mut sightings = Sightings::new();
     let (token, other) = (Fingerprint([1, 2]), Fingerprint([2, 1]));
-    sightings.saw(token, &"pod-a".into());
-    assert!(sightings.received(&token, "pod-a"));
-    assert!(!sightings.received(&token, "pod-b"));
-    assert!(!sightings.received(&other, "pod-a"));
+    sightings.saw(token, &Uid::of("pod-a"));
+    assert!(sightings.received(&token, &Uid::of("pod-a")));
+    assert!(!sightings.received(&token, &Uid::of("pod-b")));
+    assert!(!sightings.received(&other, &Uid::of("pod-a")));
 }
 
 #[test]
 fn sightings_are_bounded_and_the_oldest_goes_first_and_is_counted() {
-    let (mut sightings, pod) = (Sightings::new(), Arc::<str>::from("pod-a"));
+    let (mut sightings, pod) = (Sightings::new(), Uid::of("pod-a"));
     let bound = u64::try_from(MAX_SIGHTINGS).unwrap();
     for n in 0..bound + 5 {
         sightings.saw(Fingerprint([n, 0]), &pod);
@@ -96,7 +97,7 @@ fn sightings_are_bounded_and_the_oldest_goes_first_and_is_counted() {
     }
     assert_eq!(sightings.len(), MAX_SIGHTINGS);
     assert_eq!(sightings.evicted(), 5);
-    assert!(!sightings.received(&Fingerprint([4, 0]), "pod-a"));
-    assert!(sightings.received(&Fingerprint([5, 0]), "pod-a"));
-    assert!(sightings.received(&Fingerprint([bound + 4, 0]), "pod-a"));
+    assert!(!sightings.received(&Fingerprint([4, 0]), &pod));
+    assert!(sightings.received(&Fingerprint([5, 0]), &pod));
+    assert!(sightings.received(&Fingerprint([bound + 4, 0]), &pod));
 }

@@ -5,6 +5,7 @@ mod bounds;
 mod hostile;
 mod keys;
 mod rfc;
+mod trust;
 mod verdicts;
 
 use std::collections::HashMap;

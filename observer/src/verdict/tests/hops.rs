@@ -1,6 +1,8 @@
+use std::sync::Arc;
+
 use super::super::{Way, hop};
 use super::{UNKNOWN, node, orders, payments, service_account};
-use crate::model::{Hop, Identity};
+use crate::model::{Hop, Identity, Pod, Template};
 
 #[test]
 fn a_hop_is_named_by_its_ends() {
@@ -54,8 +56,8 @@ fn what_a_proxy_sends_to_another_pod_is_from_pod_to_pod() {
 #[test]
 fn loopback_on_the_node_is_no_pods_inside() {
     let Identity::Pod(pod) = payments() else { unreachable!() };
-    let agent =
-        Identity::Pod(std::sync::Arc::new(crate::model::Pod { host_network: true, ..(*pod).clone() }));
+    let template = Template { host_network: true, ..(*pod.template).clone() };
+    let agent = Identity::Pod(Arc::new(Pod { template: Arc::new(template), ..(*pod).clone() }));
     let way = Way { loopback: true, proxied: false };
     assert_eq!(hop(&node(), &agent, 9100, way), Hop::NodeLocal);
     assert_eq!(hop(&orders(), &agent, 9100, way), Hop::PodToPod);

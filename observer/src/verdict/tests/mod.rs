@@ -8,23 +8,22 @@ use std::sync::Arc;
 use super::{Exemptions, RequestFacts, Situation};
 use crate::model::{
     Authentication, AuthenticationStatus, DeclarationStatus, EdgeEnd, EdgeKey, EdgePort, Encryption,
-    EncryptionStatus, FindingKind, Hop, Identity, Link, Pod, Protocol, Timestamp, TokenFacts, TokenKind,
-    Transport,
+    EncryptionStatus, FindingKind, Hop, Identity, Link, Pod, Protocol, Template, Timestamp, TokenFacts,
+    TokenKind, Transport,
 };
 
 fn pod(namespace: &str, service_account: &str, uid: &str) -> Identity {
+    let template = Template {
+        namespace: namespace.into(),
+        service_account: service_account.into(),
+        probe_ports: [8081].into(),
+        ..Template::default()
+    };
     Identity::Pod(Arc::new(Pod {
         uid: uid.into(),
-        namespace: namespace.into(),
         name: format!("{service_account}-7d-x2").into(),
-        service_account: service_account.into(),
-        workload: None,
-        labels: Vec::new(),
-        node: None,
-        host_network: false,
-        ips: Vec::new(),
-        ports: Vec::new(),
-        probe_ports: vec![8081],
+        template: Arc::new(template),
+        ..Pod::default()
     }))
 }
 

@@ -1,0 +1,24 @@
+use super::objects::ObjectKind;
+
+/// Which list an object was last part of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark(u32);
+
+/// The current list of each kind. What an earlier one had, and this one lacks, has vanished unheard.
+#[derive(Debug, Default)]
+pub(super) struct Lists([Mark; ObjectKind::ALL.len()]);
+
+impl Lists {
+    pub(super) fn begin(&mut self, kind: ObjectKind) {
+        let mark = &mut self.0[kind as usize];
+        *mark = Mark(mark.0.wrapping_add(1));
+    }
+
+    pub(super) fn current(&self, kind: ObjectKind) -> Mark {
+        self.0[kind as usize]
+    }
+}
+
+#[cfg(test)]
+#[path = "lists_tests.rs"]
+mod tests;

@@ -1,0 +1,146 @@
+//! What a real kube-apiserver says to the chart.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use http::Request;
+use observer_deployment::{NAMESPACE, VALUES, helm_with, objects_in, readme, render};
+use observer_kubernetes::{Cluster, ControlPlane};
+use serde_json::{Value, json};
+
+/// The collection that an object belongs to.
+fn collection(object: &Value) -> Result<String> {
+    let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+    let kind = object["kind"].as_str().context("no kind")?;
+    Ok(match kind {
+        "Namespace" => "/api/v1/namespaces".to_owned(),
+        "ClusterRole" => "/apis/rbac.authorization.k8s.io/v1/clusterroles".to_owned(),
+        "ClusterRoleBinding" => "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings".to_owned(),
+        "DaemonSet" => format!("/apis/apps/v1/namespaces/{namespace}/daemonsets"),
+        "ServiceAccount" | "ConfigMap" | "Service" | "Pod" => {
+            format!("/api/v1/namespaces/{namespace}/{}s", kind.to_lowercase())
+        }
+        _ => anyhow::bail!("a {kind} in the chart: say here where it belongs"),
+    })
+}
+
+/// Its CRD is the Prometheus operator's.
+fn is_foreign(object: &Value) -> bool {
+    object["apiVersion"].as_str().is_some_and(|version| version.starts_with("monitoring.coreos.com/"))
+}
+
+/// As `kubectl apply --server-side` sends it; `more` as `&dryRun=All`. The answer.
+fn apply(cluster: &Cluster, object: &Value, more: &str) -> Result<Value> {
+    let name = object["metadata"]["name"].as_str().context("no name")?;
+    let path = format!("{}/{name}?fieldManager=test&fieldValidation=Strict{more}", collection(object)?);
+    let request = Request::patch(&path)
+        .header("content-type", "application/apply-patch+yaml")
+        .body(serde_json::to_vec(object)?)?;
+    cluster.runtime().block_on(cluster.client().request(request)).with_context(|| path)
+}
+
+#[test]
+fn it_takes_every_object_of_every_rendering_in_a_dry_run() -> Result<()> {
+    let control_plane = ControlPlane::builder().start()?;
+    let cluster = control_plane.cluster();
+    cluster.namespace(NAMESPACE)?;
+    let mut seen = 0;
+    for values in VALUES {
+        let chart = render(values)?;
+        for object in chart.objects().iter().filter(|object| !is_foreign(object)) {
+            let answer = apply(cluster, object, "&dryRun=All").with_context(|| format!("{values:?}"))?;
+            assert_eq!(answer["kind"], object["kind"]);
+            seen += 1;
+        }
+    }
+    ensure!(seen >= 5 * VALUES.len(), "{seen} objects");
+    // Strict validation does notice.
+    let mut wrong = render(&[])?.one("DaemonSet")?.clone();
+    wrong["spec"]["template"]["spec"]["hostPid"] = json!(false);
+    ensure!(apply(cluster, &wrong, "&dryRun=All").is_err(), "a field that does not exist was taken");
+    Ok(())
+}
+
+#[test]
+fn the_manifest_installs_and_installs_again_without_a_change() -> Result<()> {
+    let control_plane = ControlPlane::builder().start()?;
+    let cluster = control_plane.cluster();
+    let manifest =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/observer.yaml"))?;
+    let objects = objects_in(&manifest)?;
+    ensure!(objects.len() >= 7, "{} objects", objects.len());
+    let versions = || -> Result<Vec<Value>> {
+        objects
+            .iter()
+            .map(|object| Ok(apply(cluster, object, "")?["metadata"]["resourceVersion"].take()))
+            .collect()
+    };
+    assert_eq!(versions()?, versions()?);
+    Ok(())
+}
+
+#[test]
+fn pod_security_admission_takes_the_pod_at_the_level_privileged_and_at_no_other() -> Result<()> {
+    let control_plane = ControlPlane::builder().start()?;
+    let cluster = control_plane.cluster();
+    let chart = render(&["namespace.create=true"])?;
+    for kind in ["Namespace", "ServiceAccount"] {
+        apply(cluster, chart.one(kind)?, "")?;
+    }
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "observer-x", "namespace": NAMESPACE},
+        "spec": chart.pod()?,
+    });
+    let pods = format!("{}?dryRun=All&fieldValidation=Strict", collection(&pod)?);
+    cluster.create(&pods, &pod)?;
+    let level = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}});
+    cluster.patch(&format!("/api/v1/namespaces/{NAMESPACE}"), &level)?;
+    let refused = format!("{:#}", cluster.create(&pods, &pod).err().context("taken at the level baseline")?);
+    ensure!(refused.contains("hostPath") && refused.contains("NET_ADMIN"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn helm_installs_as_the_readme_says_and_takes_all_of_it_away_again() -> Result<()> {
+    let control_plane = ControlPlane::builder().start()?;
+    let cluster = control_plane.cluster();
+    cluster.namespace("kube-system")?;
+    cluster.service_account("kube-system", "installer")?;
+    cluster.create(
+        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+        &json!({
+            "metadata": {"name": "installer"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": "installer", "namespace": "kube-system"}],
+        }),
+    )?;
+    let token = cluster.token("kube-system", "installer", None, &[])?;
+    let kubeconfig = control_plane.kubeconfig("installer", &token)?;
+    let run = |arguments: &[&str]| -> Result<String> {
+        let output = helm_with(arguments, &[("KUBECONFIG", &kubeconfig)])?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(
+            output.status.success(),
+            "helm {arguments:?}: {said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(said)
+    };
+    let daemon_set = "/apis/apps/v1/namespaces/observer/daemonsets/observer";
+    for command in readme::commands("helm install ")? {
+        let mut arguments = vec!["install"];
+        arguments.extend(command.iter().map(String::as_str));
+        let notes = run(&arguments)?;
+        ensure!(notes.contains("exec daemonset/observer -- observer doctor"), "{notes}");
+        let installed = cluster.get(daemon_set)?;
+        assert_eq!(installed["metadata"]["labels"]["app.kubernetes.io/managed-by"], "Helm");
+        let args = json!(["run", "--config", "/etc/observer/config.yaml"]);
+        assert_eq!(installed["spec"]["template"]["spec"]["containers"][0]["args"], args);
+        run(&["uninstall", "observer", "--namespace", "observer"])?;
+        ensure!(cluster.get(daemon_set).is_err(), "the DaemonSet is still there");
+        let role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/observer";
+        ensure!(cluster.get(role).is_err(), "the ClusterRole is still there");
+    }
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! What the chart asks of a cluster, for several settings of its values.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use observer_deployment::{Image, Rendered, VALUES, helm, readme, refusal, render};
+use observer_integration::Directory;
+use serde_json::{Value, json};
+
+/// What the chart sets itself, so that nobody else may.
+const OWN_KEYS: [&str; 4] = ["cgroup_root", "listen", "node_name", "socket"];
+
+fn words(value: &Value) -> BTreeSet<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+#[test]
+fn helm_lint_finds_nothing_to_mend() -> Result<()> {
+    for values in VALUES {
+        let mut arguments = vec!["lint", "--strict", "deploy/helm"];
+        arguments.extend(values.iter().flat_map(|value| ["--set", value]));
+        let output = helm(&arguments)?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.success() && said.contains("0 chart(s) failed"), "{values:?}: {said}");
+        ensure!(!said.contains("[WARNING]") && !said.contains("[ERROR]"), "{values:?}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn helm_takes_the_readmes_command() -> Result<()> {
+    for command in readme::commands("helm install ")? {
+        // The same flags and the same work, but for sending it away.
+        let mut arguments = vec!["template"];
+        arguments.extend(command.iter().map(String::as_str));
+        let output = helm(&arguments)?;
+        ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_pod_gets_three_capabilities_and_the_cgroup_root_of_the_host_and_no_more() -> Result<()> {
+    let chart = render(&[])?;
+    let (pod, container) = (chart.pod()?, chart.container()?);
+    let security = &container["securityContext"];
+    assert_eq!(security["capabilities"]["drop"], json!(["ALL"]));
+    assert_eq!(words(&security["capabilities"]["add"]), BTreeSet::from(["BPF", "NET_ADMIN", "PERFMON"]));
+    assert_eq!(security["allowPrivilegeEscalation"], false);
+    assert_eq!(security["readOnlyRootFilesystem"], true);
+    assert_eq!(security["seccompProfile"], json!({"type": "RuntimeDefault"}));
+    assert!(security.get("privileged").is_none());
+    for host in ["hostNetwork", "hostPID", "hostIPC"] {
+        assert!(pod.get(host).is_none_or(|value| value == false), "{host}");
+    }
+    let volumes: Vec<&Value> = pod["volumes"].as_array().into_iter().flatten().collect();
+    let hosts: Vec<_> = volumes.iter().filter_map(|volume| volume.get("hostPath")).collect();
+    assert_eq!(hosts, [&json!({"path": "/sys/fs/cgroup", "type": "Directory"})]);
+    let mounts = container["volumeMounts"].as_array().context("no mounts")?;
+    let cgroup = mounts.iter().find(|mount| mount["name"] == "cgroup").context("no cgroup mount")?;
+    assert_eq!(cgroup["readOnly"], true);
+    assert!(
+        chart.config()?.contains(&format!("cgroup_root: {}", cgroup["mountPath"].as_str().unwrap_or("?")))
+    );
+    Ok(())
+}
+
+#[test]
+fn privileged_replaces_the_capabilities() -> Result<()> {
+    let chart = render(&["privileged=true"])?;
+    let security = &chart.container()?["securityContext"];
+    assert_eq!(security["privileged"], true);
+    // The API server refuses it beside `privileged`.
+    assert!(security.get("allowPrivilegeEscalation").is_none());
+    assert!(security.get("capabilities").is_none() && security.get("seccompProfile").is_none());
+    Ok(())
+}
+
+#[test]
+fn it_runs_on_every_linux_node_before_others_and_knows_which() -> Result<()> {
+    let chart = render(&[])?;
+    let pod = chart.pod()?;
+    assert_eq!(pod["tolerations"], json!([{"operator": "Exists"}]));
+    assert_eq!(pod["nodeSelector"], json!({"kubernetes.io/os": "linux"}));
+    assert_eq!(pod["priorityClassName"], "system-node-critical");
+    let name = json!({"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}});
+    assert_eq!(chart.container()?["env"], json!([name]));
+    Ok(())
+}
+
+#[test]
+fn the_cluster_role_only_reads_and_never_secrets() -> Result<()> {
+    for values in VALUES {
+        let chart = render(values)?;
+        ensure!(!chart.has("Role") && !chart.has("RoleBinding"), "{values:?}");
+        if values.contains(&"rbac.create=false") {
+            ensure!(!chart.has("ClusterRole") && !chart.has("ClusterRoleBinding"), "{values:?}");
+            continue;
+        }
+        let rules = chart.one("ClusterRole")?["rules"].as_array().context("no rules")?;
+        for rule in rules {
+            assert_eq!(words(&rule["verbs"]), BTreeSet::from(["list", "watch"]), "{values:?}");
+            for resource in words(&rule["resources"]) {
+                ensure!(!resource.contains("secrets") && !resource.contains('*'), "{values:?}: {resource}");
+            }
+            ensure!(!words(&rule["apiGroups"]).contains("*"), "{values:?}: {rule}");
+        }
+        let resources: BTreeSet<_> = rules.iter().flat_map(|rule| words(&rule["resources"])).collect();
+        let posture = values.contains(&"rbac.posture=true");
+        assert_eq!(resources.contains("ciliumnodes"), !posture, "{values:?}");
+        assert_eq!(resources.contains("clusterrolebindings"), posture, "{values:?}");
+        for always in ["pods", "services", "nodes", "namespaces", "serviceaccounts", "endpointslices"] {
+            ensure!(resources.contains(always), "{values:?}: no {always}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_names_one_another_agrees() -> Result<()> {
+    for values in VALUES {
+        let chart = render(values)?;
+        let daemon_set = chart.one("DaemonSet")?;
+        let labels = &daemon_set["spec"]["template"]["metadata"]["labels"];
+        let selects = |selector: &Value| {
+            selector.as_object().is_some_and(|set| set.iter().all(|(name, value)| labels[name] == *value))
+        };
+        ensure!(selects(&daemon_set["spec"]["selector"]["matchLabels"]), "{values:?}");
+        let account = &chart.pod()?["serviceAccountName"];
+        if chart.has("ServiceAccount") {
+            assert_eq!(chart.one("ServiceAccount")?["metadata"]["name"], *account, "{values:?}");
+        }
+        if chart.has("ClusterRoleBinding") {
+            let binding = chart.one("ClusterRoleBinding")?;
+            assert_eq!(binding["subjects"][0]["name"], *account, "{values:?}");
+            assert_eq!(
+                binding["roleRef"]["name"],
+                chart.one("ClusterRole")?["metadata"]["name"],
+                "{values:?}"
+            );
+        }
+        if chart.has("Service") {
+            ensure!(selects(&chart.one("Service")?["spec"]["selector"]), "{values:?}");
+        }
+        let port = &chart.container()?["ports"][0];
+        assert_eq!(port["name"], "metrics");
+        let listen = format!(":{}", port["containerPort"]);
+        ensure!(
+            chart
+                .config()?
+                .lines()
+                .any(|line| line.ends_with(&listen) || line.ends_with(&format!("{listen}'"))),
+            "{}",
+            chart.config()?
+        );
+        for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+            assert_eq!(chart.container()?[probe]["httpGet"]["port"], "metrics", "{values:?}");
+        }
+        let config = &daemon_set["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"];
+        assert_eq!(chart.one("ConfigMap")?["metadata"]["name"], *config, "{values:?}");
+        for object in chart.objects() {
+            let cluster_wide =
+                ["Namespace", "ClusterRole", "ClusterRoleBinding"].iter().any(|kind| object["kind"] == *kind);
+            assert_eq!(object["metadata"].get("namespace").is_some(), !cluster_wide, "{values:?}: {object}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_changed_configuration_starts_the_pods_anew() -> Result<()> {
+    let checksum = |values: &[&str]| -> Result<Value> {
+        let chart = render(values)?;
+        Ok(chart.one("DaemonSet")?["spec"]["template"]["metadata"]["annotations"]["checksum/config"].clone())
+    };
+    assert_eq!(checksum(&[])?, checksum(&["podAnnotations.a=b"])?);
+    assert_ne!(checksum(&[])?, checksum(&["config.output=none"])?);
+    Ok(())
+}
+
+#[test]
+fn monitors_of_the_prometheus_operator_are_off_until_asked_for() -> Result<()> {
+    let plain = render(&[])?;
+    ensure!(!plain.has("PodMonitor") && !plain.has("ServiceMonitor"));
+    let pods = render(&["metrics.podMonitor.enabled=true", "metrics.podMonitor.labels.release=prometheus"])?;
+    let monitor = pods.one("PodMonitor")?;
+    assert_eq!(monitor["spec"]["podMetricsEndpoints"], json!([{"port": "metrics", "interval": "30s"}]));
+    assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
+    let services = render(&["metrics.serviceMonitor.enabled=true", "metrics.serviceMonitor.interval=5s"])?;
+    assert_eq!(
+        services.one("ServiceMonitor")?["spec"]["endpoints"],
+        json!([{"port": "metrics", "interval": "5s"}])
+    );
+    let said = refusal(&["metrics.serviceMonitor.enabled=true", "metrics.service.enabled=false"])?;
+    ensure!(said.contains("metrics.serviceMonitor.enabled needs metrics.service.enabled"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_value_that_makes_no_sense_is_refused_by_its_name() -> Result<()> {
+    for (value, names) in [
+        ("metrics.port=99999", "metrics/port"),
+        ("metrics.prot=1", "prot"),
+        ("image.pullPolicy=Sometimes", "image/pullPolicy"),
+        ("privileged=perhaps", "privileged"),
+        ("capabilities={CAP_BPF}", "capabilities/0"),
+        ("capabilities={ALL}", "capabilities/0"),
+        ("cgroup.hostPath=sys/fs/cgroup", "cgroup/hostPath"),
+        ("config.outptu=json", "outptu"),
+        ("config.output=xml", "config/output"),
+        ("config.listen=0.0.0.0:1", "listen"),
+        ("seccompProfile.type=Default", "seccompProfile/type"),
+        ("metrics.podMonitor.interval=often", "podMonitor/interval"),
+        ("tolerations=all", "tolerations"),
+    ] {
+        let said = refusal(&[value])?;
+        // helm 3 writes dots, helm 4 slashes.
+        ensure!(said.replace('.', "/").contains(names), "--set {value}: {said}");
+        ensure!(said.contains("don't meet the specifications"), "--set {value}: {said}");
+    }
+    Ok(())
+}
+
+/// What `observer run` says of a configuration without an inventory that could be read: then it was understood.
+fn judgement(config: &str) -> Result<String> {
+    let directory = Directory::new()?;
+    let config = directory.write("config.yaml", config)?;
+    let nowhere = directory.path().join("nowhere.yaml");
+    let output = Image::open()?
+        .command()
+        .args(["run", "--node-name", "n", "--config"])
+        .arg(config)
+        .arg("--inventory")
+        .arg(nowhere)
+        .output()?;
+    ensure!(!output.status.success(), "it runs without an inventory");
+    Ok(String::from_utf8(output.stderr)?)
+}
+
+#[test]
+fn the_daemon_understands_the_configuration_that_the_chart_writes() -> Result<()> {
+    for values in VALUES {
+        let chart: Rendered = render(values)?;
+        let said = judgement(chart.config()?)?;
+        ensure!(
+            said.contains("nowhere.yaml") && !said.contains("unknown key"),
+            "{}: {said}",
+            chart.config()?
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn the_schema_has_every_key_of_the_configuration_but_the_charts_own() -> Result<()> {
+    let said = judgement("nonsense: 1\n")?;
+    let keys = said.trim().rsplit_once("there are ").context("no list of keys")?.1;
+    let of_daemon: BTreeSet<&str> = keys.split(", ").filter(|key| !OWN_KEYS.contains(key)).collect();
+    let schema: Value = serde_json::from_str(include_str!("../../../deploy/helm/values.schema.json"))?;
+    let of_schema =
+        schema["properties"]["config"]["properties"].as_object().context("no config in the schema")?;
+    let of_schema: BTreeSet<&str> = of_schema.keys().map(String::as_str).collect();
+    assert_eq!(of_schema, of_daemon, "`config` in deploy/helm/values.schema.json");
+    Ok(())
+}
