@@ -100,6 +100,28 @@ fn a_request_in_pieces_around_an_answer_reads_the_same_however_it_was_cut() {
     }
 }
 
+#[test]
+fn a_limit_is_the_same_however_what_exceeds_it_was_cut() {
+    let long_line = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(17_000));
+    let after_a_malformed_head = vec![
+        (true, b"GET / HTTP/1.1\r\nno colon\r\n\r\n".to_vec()),
+        (false, b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n".to_vec()),
+        (true, long_line.into_bytes()),
+    ];
+    // LDAP's request for TLS (RFC 4511 section 4.14), longer than anybody's, and answered before its end.
+    let name = [b"\x80\x16", &b"1.3.6.1.4.1.1466.20037"[..]].concat();
+    let mut request = [b"\x30\x82\x17\x70\x02\x01\x01\x77\x82\x17\x69", &name[..]].concat();
+    request.resize(6004, 0);
+    let rest = request.split_off(200);
+    let answer = b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\0\x04\0\x04\0".to_vec();
+    for spoken in [after_a_malformed_head, vec![(true, request), (false, answer), (true, rest)]] {
+        let whole = plays(&spoken).told;
+        for size in [1, 100, 4096, 5000] {
+            assert_eq!(plays(&cut(&spoken, &[size])).told, whole, "{size}");
+        }
+    }
+}
+
 /// Something that starts like a protocol and goes on as it pleases.
 fn utterance() -> impl Strategy<Value = Vec<u8>> {
     let start = prop::sample::select(vec![

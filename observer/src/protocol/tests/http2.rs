@@ -300,6 +300,8 @@ fn a_block_interrupted_by_another_frame_is_malformed() {
         .client(frame(DATA, 0, 1, b"x"));
     assert_eq!(talk.requests(), [("?", Shown::Unknown("malformed-http2"))]);
     assert!(talk.malformed().contains(&"malformed-http2"));
+    // RFC 9113 section 5.4.1: both ends give it up, and nothing is looked for any more.
+    assert_eq!(talk.interest(), Interest::Nothing);
 }
 
 #[test]

@@ -76,6 +76,16 @@ fn encrypted_records_of_a_flow_from_before_are_no_http2() {
     }
 }
 
+/// Flags that are not assigned are left unset (RFC 9113 section 4.1).
+#[test]
+fn a_header_block_with_flags_that_nobody_sets_is_no_http2() {
+    for (flags, requests) in [(0x05, 1), (0x45, 0), (0x85, 0)] {
+        let mut talk = attached();
+        talk.client([0, 0, 1, 1, flags, 0, 0, 0, 1, 0x82]);
+        assert_eq!(talk.requests().len(), requests, "{flags}");
+    }
+}
+
 #[test]
 fn what_the_server_says_of_requests_that_were_not_seen_is_left_aside() {
     let mut talk = attached();
