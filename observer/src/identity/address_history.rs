@@ -2,12 +2,17 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::tenure::Span;
 use crate::model::{Pod, Timestamp, Uid};
 
 /// How many holders of one address are remembered; the oldest gives way, and that is counted.
 pub(super) const MAX_HOLDERS: usize = 8;
+
+/// What news of an end takes to get here: the API server tells of a deletion within some 10 ms. A pod that can have
+/// started by then may have the address already.
+const NEWS: Duration = Duration::from_millis(100);
 
 /// Who had which address when. Addresses are given to new pods within seconds, and news arrives late and in any order.
 #[derive(Debug, Default)]
@@ -165,8 +170,9 @@ impl Holders {
         let mut all = self.take();
         let rival = all.iter().any(|(holding, end)| end.is_none() && holding.pod.uid != *uid);
         for (holding, known) in all.iter_mut().filter(|(holding, _)| holding.pod.uid == *uid) {
-            // It was there until now, unless its successor was heard of before.
-            let earliest = if rival { holding.start.earliest } else { heard };
+            // It was there until just now, unless its successor was heard of before.
+            let earliest =
+                if rival { holding.start.earliest } else { holding.start.earliest.max(heard.before(NEWS)) };
             let end = end.unwrap_or(Span { earliest, latest: heard });
             known.get_or_insert(Span { latest: end.latest.max(holding.start.earliest), ..end });
         }
