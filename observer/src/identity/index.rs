@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::address_history::Holder;
 use super::cgroup;
 use super::intern::Interner;
-use super::lists::{Lists, Mark};
+use super::lists::{Lists, Mark, keep_listed};
 use super::malformed::{Malformed, Problem, parse_ip};
 use super::nodes::{self, Nodes};
 use super::objects::{Metadata, Object, ObjectKind, PodObject};
@@ -489,15 +489,6 @@ fn insert_name<T: std::hash::Hash + Eq, V>(
     }
     names.insert(name, listed);
     Ok(())
-}
-
-fn keep_listed<T: std::hash::Hash + Eq, V>(
-    names: &mut HashMap<T, V>,
-    is_listed: impl Fn(&V) -> bool,
-) -> usize {
-    let before = names.len();
-    names.retain(|_, value| is_listed(value));
-    before - names.len()
 }
 
 #[cfg(test)]

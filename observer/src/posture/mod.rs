@@ -8,6 +8,9 @@ mod rules;
 mod seen;
 mod survey;
 
+#[cfg(test)]
+mod tests;
+
 pub use rights::{Full, MAX_BINDINGS, MAX_ROLES, MAX_RULES, MAX_SUBJECTS, Rights};
 pub use seen::{MAX_PODS, MAX_TOKENS, Seen, TokenSeen};
 pub use survey::{AccountFacts, Facts, Gaps, MAX_ROWS, survey};

@@ -144,7 +144,7 @@ impl Powers {
             }
             self.unknown_roles = true;
             let kind = if grant.role.0.is_some() { "Role" } else { "ClusterRole" };
-            let words = format!("do what the {kind} {} allows, which is not known here", grant.role.1);
+            let words = format!("do what the {kind} {} allows (not known here)", grant.role.1);
             return self.note(UNKNOWN_ROLE, words, grant.namespace, false);
         };
         for rule in rules {

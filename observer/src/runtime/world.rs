@@ -118,7 +118,9 @@ impl World {
         }
         facts.identity = if late { Awaited::Since } else { Awaited::No };
         facts.edge = Some(self.sinks.metrics.edge(&ends.edge));
-        if ends.may_be_to_api_server() {
+        // Whoever calls from another node is that one's observer's to judge.
+        let from_here = flow.role == Role::Client || flow.twin.is_some();
+        if from_here && ends.may_be_to_api_server() {
             self.seen.called_api_server(&ends.client, now);
         }
         let ends = Arc::new(ends);
@@ -180,6 +182,10 @@ impl World {
             let verdict = verdict::of_flow(&situation, &self.exemptions);
             self.take_verdict(facts, verdict);
         }
+        if ends.may_be_to_api_server() && (flow.role == Role::Client || flow.twin.is_some()) {
+            self.seen.called_api_server(&ends.client, flow.last_seen);
+        }
+        let facts = &mut flow.session.facts;
         facts.ends = Some(Arc::new(ends));
         facts.written = None;
         if flow.stage == Stage::Reporting {
