@@ -9,6 +9,7 @@ pub mod graph;
 pub mod identity;
 pub mod manifest;
 pub mod model;
+pub mod posture;
 pub mod probe;
 pub mod protocol;
 pub mod runtime;

@@ -17,6 +17,11 @@ fn main() -> ExitCode {
         Command::Flows(args) => cli::run_flows(&args),
         Command::Findings(args) => cli::run_findings(&args),
         Command::Edges(args) => cli::run_edges(&args),
+        Command::Posture(args) => match cli::run_posture(&args) {
+            Ok(true) => return ExitCode::FAILURE,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        },
         Command::Doctor(args) => return cli::doctor::run(&args),
         Command::Canary(args) => return probe::canary_main(&args.cgroup),
     };

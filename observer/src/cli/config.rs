@@ -91,6 +91,8 @@ pub struct ConfigFile {
     pub client_allowance: Option<u32>,
     /// Seconds without a datagram after which a UDP conversation is over.
     pub udp_idle: Option<u64>,
+    /// Seconds after which a token that was never used towards the API server is called unused.
+    pub token_unused_after: Option<u64>,
 }
 
 impl ConfigFile {

@@ -10,6 +10,7 @@ mod findings;
 mod flows;
 mod output;
 mod parse;
+mod posture;
 mod run;
 mod settings;
 
@@ -27,6 +28,7 @@ pub use findings::FindingsArgs;
 pub use flows::FlowsArgs;
 pub use output::Format;
 pub use parse::{one_line, with_causes};
+pub use posture::PostureArgs;
 pub use run::{LogLevel, Output, RunArgs};
 pub use settings::{IssuerKeys, KeysAt, RunSettings};
 
@@ -48,6 +50,8 @@ pub enum Command {
     Findings(FindingsArgs),
     /// Show who called whom, and how
     Edges(EdgesArgs),
+    /// Show which ServiceAccounts are weaker than need be, and what seen tokens allow
+    Posture(PostureArgs),
     /// Check what this kernel allows, and say what is degraded
     Doctor(DoctorArgs),
     /// Make the self-test's connection from inside a cgroup
@@ -104,6 +108,14 @@ pub fn run_findings(args: &FindingsArgs) -> Result<(), CliError> {
 /// As [`run_flows`].
 pub fn run_edges(args: &EdgesArgs) -> Result<(), CliError> {
     edges::run(args, &mut output::stdout())
+}
+
+/// `posture`. Answers whether anything was found.
+///
+/// # Errors
+/// As [`run_flows`].
+pub fn run_posture(args: &PostureArgs) -> Result<bool, CliError> {
+    posture::run(args, &mut output::stdout())
 }
 
 #[cfg(test)]

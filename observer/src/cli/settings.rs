@@ -20,6 +20,9 @@ const MAX_SERIES_BUDGET: usize = 1_000_000;
 const MIN_CLIENT_ALLOWANCE: u32 = 256;
 /// In seconds; as long as Linux tracks a UDP exchange without a stream (net.netfilter.nf_conntrack_udp_timeout).
 const DEFAULT_UDP_IDLE: u64 = 30;
+/// Ten minutes: clients of the API server renew their watches about as often.
+const DEFAULT_TOKEN_UNUSED_AFTER: u64 = 600;
+const MAX_TOKEN_UNUSED_AFTER: u64 = 30 * 86_400;
 /// In seconds; beyond it the kernel's table would only fill.
 const MAX_UDP_IDLE: u64 = 3600;
 /// A metric label should stay one: in characters.
@@ -71,6 +74,7 @@ pub struct RunSettings {
     pub client_allowance: u32,
     /// A UDP conversation this long without a datagram is over.
     pub udp_idle: Duration,
+    pub token_unused_after: Duration,
 }
 
 impl RunSettings {
@@ -110,6 +114,8 @@ impl RunSettings {
             .map_err(in_file)?;
         let udp_idle = file.udp_idle.unwrap_or(DEFAULT_UDP_IDLE);
         between("udp_idle", udp_idle, 1, MAX_UDP_IDLE).map_err(in_file)?;
+        let unused = file.token_unused_after.unwrap_or(DEFAULT_TOKEN_UNUSED_AFTER);
+        between("token_unused_after", unused, 1, MAX_TOKEN_UNUSED_AFTER).map_err(in_file)?;
 
         // The pair is one setting: half of it from here and half from there would match by accident.
         let (issuer, jwks) = if args.issuer.is_empty() && args.jwks.is_empty() {
@@ -150,6 +156,7 @@ impl RunSettings {
             series_budget,
             client_allowance,
             udp_idle: Duration::from_secs(udp_idle),
+            token_unused_after: Duration::from_secs(unused),
         })
     }
 }

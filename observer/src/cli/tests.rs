@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser};
 use tokio::sync::watch;
 
 use super::output::Printer;
-use super::{Cli, CliError, Command, FlowsArgs, edges, findings, flows};
+use super::{Cli, CliError, Command, FlowsArgs, edges, findings, flows, posture};
 use crate::model::{FindingKind, FlowRecord};
 use crate::sink::fixture::{TempDir, edge, metrics, record};
 use crate::sink::{BoundSocket, Sinks, StoreLimits, api};
@@ -31,7 +31,13 @@ impl Daemon {
             let _inside = runtime.enter();
             BoundSocket::bind(&socket).unwrap()
         };
-        runtime.spawn(api::serve(bound, sinks.feed.clone(), sinks.metrics.clone(), "1.2.3", stopped));
+        runtime.spawn(api::serve(
+            bound,
+            (sinks.feed.clone(), sinks.board.clone()),
+            sinks.metrics.clone(),
+            "1.2.3",
+            stopped,
+        ));
         Self { sinks, socket, runtime: Some(runtime), _stop: stop, _dir: dir }
     }
 }
@@ -56,6 +62,7 @@ fn print(socket: &Path, command: &[&str]) -> Result<String, CliError> {
         Command::Flows(args) => flows::run(&args, &mut printer),
         Command::Findings(args) => findings::run(&args, &mut printer),
         Command::Edges(args) => edges::run(&args, &mut printer),
+        Command::Posture(args) => posture::run(&args, &mut printer).map(drop),
         other => panic!("{other:?}"),
     }?;
     Ok(String::from_utf8(out).unwrap())
@@ -253,4 +260,49 @@ fn usage_errors_leave_with_2() {
         format!("{:?}", CliError::Usage(String::new()).exit_code()),
         format!("{:?}", std::process::ExitCode::from(2))
     );
+}
+
+#[test]
+fn posture_is_what_the_observing_thread_pins_and_says_whether_anything_was_found() {
+    use crate::model::{PostureKind, PostureRow, PostureStatus};
+    let daemon = Daemon::start();
+    let row = |status, account: &str| PostureRow {
+        kind: PostureKind::SharedServiceAccount,
+        status,
+        reason: None,
+        namespace: Some(account.split_once('/').unwrap().0.into()),
+        service_account: Some(account.split_once('/').unwrap().1.into()),
+        workloads: vec!["Deployment/a".to_owned(), "Deployment/b".to_owned()],
+        powers: Vec::new(),
+        node: None,
+        since: None,
+        seconds: None,
+        flows: None,
+        detail: "shared".to_owned(),
+        fix: "one each".to_owned(),
+    };
+    let pinned = vec![row(PostureStatus::Found, "shop/orders"), row(PostureStatus::Unknown, "bank/vault")];
+    let board = daemon.sinks.board.clone();
+    let observing = std::thread::spawn(move || {
+        for _ in 0..3 {
+            while !board.is_wanted() {
+                std::thread::yield_now();
+            }
+            board.begin();
+            board.pin(pinned.clone());
+        }
+    });
+    let ask = |command: &[&str]| {
+        let Command::Posture(args) = parse(&daemon.socket, command) else { unreachable!() };
+        let mut out = Vec::new();
+        let found = posture::run(&args, &mut Printer::new(&mut out)).unwrap();
+        (found, String::from_utf8(out).unwrap())
+    };
+    let (found, text) = ask(&["posture"]);
+    assert!(found && text.contains("shop/orders") && text.contains("Deployment/a, Deployment/b"), "{text}");
+    let (found, text) = ask(&["posture", "-n", "bank"]);
+    assert!(!found && !text.contains("shop/orders"), "{text}");
+    let (_, json) = ask(&["posture", "-o", "json", "-n", "shop"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["service_account"], "orders");
+    observing.join().unwrap();
 }

@@ -84,6 +84,10 @@ const fn cost(resource: Resource) -> &'static str {
         ObjectKind::Namespace | ObjectKind::ServiceAccount => {
             "a graph that names a ServiceAccount which does not exist is not noticed"
         }
+        ObjectKind::Role
+        | ObjectKind::ClusterRole
+        | ObjectKind::RoleBinding
+        | ObjectKind::ClusterRoleBinding => "`observer posture` cannot tell what a token's holder may do",
     }
 }
 

@@ -21,6 +21,10 @@ impl Resource {
             ObjectKind::CiliumNode => "ciliumnodes",
             ObjectKind::Namespace => "namespaces",
             ObjectKind::ServiceAccount => "serviceaccounts",
+            ObjectKind::Role => "roles",
+            ObjectKind::ClusterRole => "clusterroles",
+            ObjectKind::RoleBinding => "rolebindings",
+            ObjectKind::ClusterRoleBinding => "clusterrolebindings",
         }
     }
 
@@ -30,6 +34,7 @@ impl Resource {
         match self.0 {
             ObjectKind::EndpointSlice => "discovery.k8s.io",
             ObjectKind::CiliumNode => "cilium.io",
+            kind if kind.is_rights() => "rbac.authorization.k8s.io",
             _ => "",
         }
     }
@@ -45,6 +50,10 @@ impl Resource {
             ObjectKind::CiliumNode => "CiliumNode",
             ObjectKind::Namespace => "Namespace",
             ObjectKind::ServiceAccount => "ServiceAccount",
+            ObjectKind::Role => "Role",
+            ObjectKind::ClusterRole => "ClusterRole",
+            ObjectKind::RoleBinding => "RoleBinding",
+            ObjectKind::ClusterRoleBinding => "ClusterRoleBinding",
         }
     }
 

@@ -7,14 +7,14 @@ use ipnet::IpNet;
 use super::address_history::Holder;
 use super::cgroup;
 use super::intern::Interner;
-use super::lists::{Lists, Mark};
+use super::lists::{Lists, Mark, keep_listed};
 use super::malformed::{Malformed, Problem, parse_ip};
 use super::nodes::{self, Nodes};
 use super::objects::{Metadata, Object, ObjectKind, PodObject};
 use super::pods::Pods;
-use super::services::{Accounts, Endpoint, Key, ServiceMatch, Services};
+use super::services::{Key, ServiceMatch, Services};
 use super::templates::Templates;
-use crate::model::{Identity, Label, Link, Pod, PodIps, Timestamp, Transport, Uid};
+use crate::model::{Identity, Link, Pod, PodIps, Timestamp, Transport, Uid};
 
 /// Namespaces and ServiceAccounts, of which only the names are kept.
 pub const MAX_NAMES: usize = 200_000;
@@ -27,6 +27,15 @@ pub struct Settings {
     pub node_name: Arc<str>,
     /// All links between nodes are encrypted by IPsec, as the operator says: nothing in the cluster's objects tells.
     pub ipsec: bool,
+}
+
+/// What a ServiceAccount says of its tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Whether pods that do not say so themselves get its token; they do if this does not say either.
+    pub automount: Option<bool>,
+    /// Secrets that it lists.
+    pub secrets: u16,
 }
 
 /// How much is known, for `identities{kind}` and coverage.
@@ -58,7 +67,7 @@ pub struct Index {
     nodes: Nodes,
     services: Services,
     namespaces: HashMap<Arc<str>, Mark>,
-    service_accounts: HashMap<Key, Mark>,
+    service_accounts: HashMap<Key, (Account, Mark)>,
     lists: Lists,
 }
 
@@ -119,6 +128,10 @@ impl Index {
                     self.service_accounts.remove(&key);
                 }
             }
+            Object::Role(_)
+            | Object::ClusterRole(_)
+            | Object::RoleBinding(_)
+            | Object::ClusterRoleBinding(_) => {}
         }
     }
 
@@ -157,8 +170,14 @@ impl Index {
                 gone.iter().for_each(|name| self.nodes.delete_cilium(name));
                 gone.len()
             }
-            ObjectKind::Namespace => keep_listed(&mut self.namespaces, listed),
-            ObjectKind::ServiceAccount => keep_listed(&mut self.service_accounts, listed),
+            ObjectKind::Namespace => keep_listed(&mut self.namespaces, |mark| *mark == listed),
+            ObjectKind::ServiceAccount => {
+                keep_listed(&mut self.service_accounts, |(_, mark)| *mark == listed)
+            }
+            ObjectKind::Role
+            | ObjectKind::ClusterRole
+            | ObjectKind::RoleBinding
+            | ObjectKind::ClusterRoleBinding => 0,
         }
     }
 
@@ -182,8 +201,13 @@ impl Index {
             ObjectKind::CiliumNode => self.nodes.mark_cilium(name, listed),
             ObjectKind::Namespace => self.namespaces.get_mut(name).into_iter().for_each(mark),
             ObjectKind::ServiceAccount => {
-                key(metadata).and_then(|key| self.service_accounts.get_mut(&key)).into_iter().for_each(mark);
+                let account = key(metadata).and_then(|key| self.service_accounts.get_mut(&key));
+                account.map(|(_, mark)| mark).into_iter().for_each(mark);
             }
+            ObjectKind::Role
+            | ObjectKind::ClusterRole
+            | ObjectKind::RoleBinding
+            | ObjectKind::ClusterRoleBinding => {}
         }
     }
 
@@ -290,6 +314,34 @@ impl Index {
         self.service_accounts.contains_key(&key) || self.templates.has_service_account(namespace, name)
     }
 
+    /// What this ServiceAccount says of its tokens; `None` if nothing is known of it.
+    #[must_use]
+    pub fn account(&self, namespace: &Arc<str>, name: &Arc<str>) -> Option<Account> {
+        self.service_accounts.get(&(namespace.clone(), name.clone())).map(|(account, _)| *account)
+    }
+
+    /// The ServiceAccounts, by namespace and name, in no order.
+    pub fn accounts(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>, Account)> {
+        self.service_accounts.iter().map(|((namespace, name), (account, _))| (namespace, name, *account))
+    }
+
+    /// The API server itself is behind this address: not by the address of its Service.
+    #[must_use]
+    pub fn is_api_server(&self, ip: IpAddr, port: u16) -> bool {
+        self.services.is_api_server(ip.to_canonical(), port)
+    }
+
+    /// Where the API server is, is known.
+    #[must_use]
+    pub fn knows_api_server(&self) -> bool {
+        self.services.knows_api_server()
+    }
+
+    /// The pods that exist and have not ended, in no order.
+    pub fn living_pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.pods.living()
+    }
+
     /// The pods that exist, in no order.
     pub fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
         self.pods.existing()
@@ -343,8 +395,16 @@ impl Index {
                 let ((namespace, name), text) =
                     self.key(&account.metadata, "ServiceAccount", "serviceaccount")?;
                 let key = (namespace, self.names.intern(&name));
-                insert_name(&mut self.service_accounts, key, listed, &text, "ServiceAccounts")
+                let said = Account {
+                    automount: account.automount_service_account_token,
+                    secrets: account.listed_secrets(),
+                };
+                insert_name(&mut self.service_accounts, key, (said, listed), &text, "ServiceAccounts")
             }
+            Object::Role(_)
+            | Object::ClusterRole(_)
+            | Object::RoleBinding(_)
+            | Object::ClusterRoleBinding(_) => Ok(()),
         }
     }
 
@@ -393,31 +453,6 @@ impl Index {
     }
 }
 
-impl Accounts for Pods {
-    fn of(&self, endpoint: &Endpoint) -> Option<Key> {
-        let pod = match endpoint {
-            Endpoint::Pod(uid) => self.by_uid(uid)?,
-            Endpoint::Address(ip) => match self.at(*ip, Timestamp(u64::MAX)) {
-                Holder::Pod(pod) => pod,
-                Holder::Nobody | Holder::Contested => return None,
-            },
-        };
-        Some((pod.namespace.clone(), pod.service_account.clone()))
-    }
-
-    fn of_selected(&self, namespace: &str, selector: &[Label]) -> Option<Key> {
-        let selected = self.living().filter(|pod| {
-            *pod.namespace == *namespace
-                && selector.iter().all(|(key, value)| pod.label(key) == Some(&**value))
-        });
-        all_equal(selected.map(|pod| (pod.namespace.clone(), pod.service_account.clone())))
-    }
-
-    fn changes(&self) -> u64 {
-        Self::changes(self)
-    }
-}
-
 fn key(metadata: &Metadata) -> Option<Key> {
     Some((Arc::from(metadata.namespace.as_deref()?), Arc::from(metadata.name.as_deref()?)))
 }
@@ -442,10 +477,10 @@ fn required<'a>(
         .ok_or_else(|| Malformed::new(object, Problem::Missing { key, kind }))
 }
 
-fn insert_name<T: std::hash::Hash + Eq>(
-    names: &mut HashMap<T, Mark>,
+fn insert_name<T: std::hash::Hash + Eq, V>(
+    names: &mut HashMap<T, V>,
     name: T,
-    listed: Mark,
+    listed: V,
     object: &str,
     kind: &'static str,
 ) -> Result<(), Malformed> {
@@ -454,18 +489,6 @@ fn insert_name<T: std::hash::Hash + Eq>(
     }
     names.insert(name, listed);
     Ok(())
-}
-
-fn keep_listed<T: std::hash::Hash + Eq>(names: &mut HashMap<T, Mark>, listed: Mark) -> usize {
-    let before = names.len();
-    names.retain(|_, mark| *mark == listed);
-    before - names.len()
-}
-
-/// The one value that all have; `None` if there is none, or two differ.
-fn all_equal<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<T> {
-    let first = values.next()?;
-    values.all(|value| value == first).then_some(first)
 }
 
 #[cfg(test)]

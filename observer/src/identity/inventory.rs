@@ -68,6 +68,11 @@ impl Inventory {
         Ok(())
     }
 
+    /// What was read and is of use.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.objects.iter().map(|(_, object)| object)
+    }
+
     /// Objects that were read and are of use.
     #[must_use]
     pub fn len(&self) -> usize {

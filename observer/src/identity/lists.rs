@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use super::objects::ObjectKind;
 
 /// Which list an object was last part of.
@@ -17,6 +19,16 @@ impl Lists {
     pub(super) fn current(&self, kind: ObjectKind) -> Mark {
         self.0[kind as usize]
     }
+}
+
+/// Removes what is not part of a list; answers how many were.
+pub(super) fn keep_listed<T: std::hash::Hash + Eq, V>(
+    names: &mut HashMap<T, V>,
+    is_listed: impl Fn(&V) -> bool,
+) -> usize {
+    let before = names.len();
+    names.retain(|_, value| is_listed(value));
+    before - names.len()
 }
 
 #[cfg(test)]

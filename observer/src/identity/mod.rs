@@ -1,6 +1,8 @@
 //! Address or cgroup, at a moment, to principal, workload, pod and Service.
 
+mod account_objects;
 mod address_history;
+mod backends;
 #[cfg(test)]
 mod builders;
 mod cgroup;
@@ -10,6 +12,7 @@ mod intern;
 mod inventory;
 mod lists;
 mod malformed;
+mod node_objects;
 mod nodes;
 mod objects;
 mod pods;
@@ -18,13 +21,14 @@ mod templates;
 mod tenure;
 mod workload;
 
+pub use account_objects::{AccountObject, BindingObject, RoleObject, RuleObject, SubjectObject};
 pub use cgroup_tree::{CgroupCounts, CgroupTree};
-pub use index::{Counts, Index, Settings};
+pub use index::{Account, Counts, Index, Settings};
 pub use inventory::{Inventory, InventoryError};
 pub use malformed::{Malformed, Problem};
+pub use node_objects::{CiliumNodeObject, NodeObject};
 pub use objects::{
-    CiliumNodeObject, EndpointSliceObject, FieldError, Metadata, NamedObject, NodeObject, Object, ObjectKind,
-    PodObject, ServiceObject,
+    EndpointSliceObject, FieldError, Metadata, NamedObject, Object, ObjectKind, PodObject, ServiceObject,
 };
 pub use pods::{DEPARTED_FOR, MAX_DEPARTED, MAX_PODS};
 pub use services::ServiceMatch;

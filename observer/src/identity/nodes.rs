@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::lists::Mark;
 use super::malformed::{Malformed, Problem, parse_cidr, parse_ip};
-use super::objects::{CiliumNodeObject, NodeObject};
+use super::node_objects::{CiliumNodeObject, NodeObject};
 
 /// Kubernetes is tested to 5,000.
 pub(super) const MAX_NODES: usize = 20_000;

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::account_objects::{AccountObject, BindingObject, RoleObject, Volume};
+use super::node_objects::{CiliumNodeObject, NodeObject};
 use crate::model::Timestamp;
 
 /// An object that tells who stands behind an address or a cgroup.
@@ -16,7 +18,12 @@ pub enum Object {
     /// Of clusters that Cilium connects.
     CiliumNode(Box<CiliumNodeObject>),
     Namespace(NamedObject),
-    ServiceAccount(NamedObject),
+    ServiceAccount(AccountObject),
+    // What a ServiceAccount may do: nothing about identity, but it comes the same way.
+    Role(Box<RoleObject>),
+    ClusterRole(Box<RoleObject>),
+    RoleBinding(Box<BindingObject>),
+    ClusterRoleBinding(Box<BindingObject>),
 }
 
 /// What there are lists and watches of.
@@ -29,10 +36,14 @@ pub enum ObjectKind {
     CiliumNode,
     Namespace,
     ServiceAccount,
+    Role,
+    ClusterRole,
+    RoleBinding,
+    ClusterRoleBinding,
 }
 
 impl ObjectKind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
@@ -40,7 +51,17 @@ impl ObjectKind {
         Self::CiliumNode,
         Self::Namespace,
         Self::ServiceAccount,
+        Self::Role,
+        Self::ClusterRole,
+        Self::RoleBinding,
+        Self::ClusterRoleBinding,
     ];
+
+    /// It tells what a ServiceAccount may do.
+    #[must_use]
+    pub const fn is_rights(self) -> bool {
+        matches!(self, Self::Role | Self::ClusterRole | Self::RoleBinding | Self::ClusterRoleBinding)
+    }
 }
 
 /// A field that does not hold what the API says it holds; its text names the field's path.
@@ -63,6 +84,10 @@ impl Object {
             ("cilium.io/v2", "CiliumNode") => Self::CiliumNode(read(value)?),
             ("v1", "Namespace") => Self::Namespace(read(value)?),
             ("v1", "ServiceAccount") => Self::ServiceAccount(read(value)?),
+            ("rbac.authorization.k8s.io/v1", "Role") => Self::Role(read(value)?),
+            ("rbac.authorization.k8s.io/v1", "ClusterRole") => Self::ClusterRole(read(value)?),
+            ("rbac.authorization.k8s.io/v1", "RoleBinding") => Self::RoleBinding(read(value)?),
+            ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding") => Self::ClusterRoleBinding(read(value)?),
             _ => return Ok(None),
         };
         Ok(Some(object))
@@ -78,6 +103,10 @@ impl Object {
             Self::CiliumNode(_) => ObjectKind::CiliumNode,
             Self::Namespace(_) => ObjectKind::Namespace,
             Self::ServiceAccount(_) => ObjectKind::ServiceAccount,
+            Self::Role(_) => ObjectKind::Role,
+            Self::ClusterRole(_) => ObjectKind::ClusterRole,
+            Self::RoleBinding(_) => ObjectKind::RoleBinding,
+            Self::ClusterRoleBinding(_) => ObjectKind::ClusterRoleBinding,
         }
     }
 
@@ -89,7 +118,10 @@ impl Object {
             Self::EndpointSlice(slice) => &slice.metadata,
             Self::Node(node) => &node.metadata,
             Self::CiliumNode(node) => &node.metadata,
-            Self::Namespace(named) | Self::ServiceAccount(named) => &named.metadata,
+            Self::Namespace(named) => &named.metadata,
+            Self::ServiceAccount(account) => &account.metadata,
+            Self::Role(role) | Self::ClusterRole(role) => &role.metadata,
+            Self::RoleBinding(binding) | Self::ClusterRoleBinding(binding) => &binding.metadata,
         }
     }
 }
@@ -109,6 +141,12 @@ impl Object {
             ObjectKind::CiliumNode => Self::CiliumNode(serde_path_to_error::deserialize(reader)?),
             ObjectKind::Namespace => Self::Namespace(serde_path_to_error::deserialize(reader)?),
             ObjectKind::ServiceAccount => Self::ServiceAccount(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::Role => Self::Role(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::ClusterRole => Self::ClusterRole(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::RoleBinding => Self::RoleBinding(serde_path_to_error::deserialize(reader)?),
+            ObjectKind::ClusterRoleBinding => {
+                Self::ClusterRoleBinding(serde_path_to_error::deserialize(reader)?)
+            }
         })
     }
 
@@ -126,7 +164,19 @@ impl Object {
                 Self::CiliumNode(Box::new(CiliumNodeObject { metadata, ..Default::default() }))
             }
             ObjectKind::Namespace => Self::Namespace(NamedObject { metadata }),
-            ObjectKind::ServiceAccount => Self::ServiceAccount(NamedObject { metadata }),
+            ObjectKind::ServiceAccount => {
+                Self::ServiceAccount(AccountObject { metadata, ..Default::default() })
+            }
+            ObjectKind::Role => Self::Role(Box::new(RoleObject { metadata, ..Default::default() })),
+            ObjectKind::ClusterRole => {
+                Self::ClusterRole(Box::new(RoleObject { metadata, ..Default::default() }))
+            }
+            ObjectKind::RoleBinding => {
+                Self::RoleBinding(Box::new(BindingObject { metadata, ..Default::default() }))
+            }
+            ObjectKind::ClusterRoleBinding => {
+                Self::ClusterRoleBinding(Box::new(BindingObject { metadata, ..Default::default() }))
+            }
         }
     }
 }
@@ -136,7 +186,7 @@ fn read<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, FieldError> {
 }
 
 /// The API server writes an empty list as `null` as often as `[]`.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
@@ -211,7 +261,7 @@ pub struct OwnerReference {
     pub controller: Option<bool>,
 }
 
-/// A Namespace or a ServiceAccount: that it exists is all there is to know.
+/// A Namespace: that it exists is all there is to know.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct NamedObject {
@@ -236,6 +286,9 @@ pub struct PodSpec {
     pub service_account_name: Option<String>,
     pub node_name: Option<String>,
     pub host_network: Option<bool>,
+    pub automount_service_account_token: Option<bool>,
+    #[serde(deserialize_with = "or_default")]
+    pub volumes: Vec<Volume>,
     #[serde(deserialize_with = "or_default")]
     pub containers: Vec<Container>,
     /// Sidecars among them (KEP-753) have ports and probes too.
@@ -404,6 +457,14 @@ pub struct EndpointSliceObject {
     pub metadata: Metadata,
     #[serde(deserialize_with = "or_default")]
     pub endpoints: Vec<EndpointObject>,
+    #[serde(deserialize_with = "or_default")]
+    pub ports: Vec<EndpointPort>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct EndpointPort {
+    pub port: Option<u16>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -419,64 +480,4 @@ pub struct EndpointObject {
 pub struct TargetRef {
     pub kind: Option<String>,
     pub uid: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct NodeObject {
-    #[serde(deserialize_with = "or_default")]
-    pub metadata: Metadata,
-    #[serde(deserialize_with = "or_default")]
-    pub spec: NodeSpec,
-    #[serde(deserialize_with = "or_default")]
-    pub status: NodeStatus,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct NodeSpec {
-    #[serde(rename = "podCIDR")]
-    pub pod_cidr: Option<String>,
-    #[serde(rename = "podCIDRs", deserialize_with = "or_default")]
-    pub pod_cidrs: Vec<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct NodeStatus {
-    #[serde(deserialize_with = "or_default")]
-    pub addresses: Vec<NodeAddress>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct NodeAddress {
-    #[serde(rename = "type")]
-    pub kind: Option<String>,
-    pub address: Option<String>,
-}
-
-/// What Cilium's agent on a node says of it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct CiliumNodeObject {
-    #[serde(deserialize_with = "or_default")]
-    pub metadata: Metadata,
-    #[serde(deserialize_with = "or_default")]
-    pub spec: CiliumNodeSpec,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct CiliumNodeSpec {
-    #[serde(deserialize_with = "or_default")]
-    pub addresses: Vec<CiliumAddress>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct CiliumAddress {
-    #[serde(rename = "type")]
-    pub kind: Option<String>,
-    pub ip: Option<String>,
 }

@@ -16,6 +16,8 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(super) const MAX_SERVICES: usize = 50_000;
 /// Endpoints are cut into slices of 100 by default, so 150,000 pods make a few thousand.
 pub(super) const MAX_SLICES: usize = 100_000;
+/// Addresses and ports of API servers that one slice may name: there are rarely more than five.
+const MAX_API_SERVERS: usize = 64;
 
 /// The Service that an address and port belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub(super) struct Services {
     node_ports: HashMap<(u16, Transport), Claims>,
     /// How many Services have the address.
     addresses: HashMap<IpAddr, u32>,
+    /// The API server's own addresses and ports, of each of its slices.
+    api_server: HashMap<Key, Box<[(IpAddr, u16)]>>,
 }
 
 /// Of a Service in the list of them.
@@ -236,6 +240,13 @@ impl Services {
             return Err(Malformed::new(text, Problem::Full { bound: MAX_SLICES, kind: "EndpointSlices" }));
         }
         let service = (key.0.clone(), names.intern(service));
+        if is_api_server(&service) {
+            let addresses = object.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+            let addresses: Vec<IpAddr> = addresses.filter_map(|ip| ip.parse().ok()).collect();
+            let ports = object.ports.iter().filter_map(|port| port.port);
+            let pairs = ports.flat_map(|port| addresses.iter().map(move |ip| (*ip, port)));
+            self.api_server.insert(key.clone(), pairs.take(MAX_API_SERVERS).collect());
+        }
         let names_of = self.slices_of.entry(service.clone()).or_default();
         if let Err(place) = names_of.binary_search(&key.1) {
             names_of.reserve_exact(1);
@@ -248,6 +259,7 @@ impl Services {
 
     pub(super) fn delete_slice(&mut self, key: &Key) {
         let Some(slice) = self.slices.remove(key) else { return };
+        self.api_server.remove(key);
         if let Some(names) = self.slices_of.get_mut(&slice.service) {
             names.retain(|name| *name != key.1);
             if names.is_empty() {
@@ -327,6 +339,14 @@ impl Services {
         Some(ServiceMatch { namespace: key.0.clone(), name: key.1.clone(), backend, target_port })
     }
 
+    pub(super) fn is_api_server(&self, ip: IpAddr, port: u16) -> bool {
+        self.api_server.values().any(|known| known.contains(&(ip, port)))
+    }
+
+    pub(super) fn knows_api_server(&self) -> bool {
+        !self.api_server.is_empty() || self.places.keys().any(is_api_server)
+    }
+
     pub(super) fn has_address(&self, ip: IpAddr) -> bool {
         self.addresses.contains_key(&ip)
     }
@@ -349,6 +369,11 @@ impl Services {
         let place = *self.places.get(key)?;
         self.services.get_mut(place as usize)?.as_mut()
     }
+}
+
+/// Every cluster has this Service, which the API server itself makes.
+fn is_api_server(service: &Key) -> bool {
+    &*service.0 == "default" && &*service.1 == "kubernetes"
 }
 
 /// Looks at the endpoints that were not looked at yet, up to one of which nothing is known. Answers what to keep, and

@@ -1,10 +1,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::account_objects::Volume;
 use super::intern::Interner;
 use super::objects::PodObject;
 use super::workload;
-use crate::model::{Label, OwnLabels, Port, Template, Workload};
+use crate::model::{Label, OwnLabels, Port, Template, TokenMount, Workload};
 
 /// Labels whose values their controllers make for a pod each. Another one of that kind makes a template of its own for
 /// each pod, which costs memory and nothing else.
@@ -66,6 +67,14 @@ impl Templates {
                 })
                 .collect(),
             probe_ports: workload::probe_ports(object).into(),
+            token: match object.spec.automount_service_account_token {
+                _ if object.spec.volumes.iter().any(Volume::holds_token) => TokenMount::Volume,
+                // Static pods have no ServiceAccount, and so no token.
+                _ if object.metadata.annotations.config_hash.is_some() => TokenMount::Refused,
+                None => TokenMount::Unsaid,
+                Some(true) => TokenMount::Wanted,
+                Some(false) => TokenMount::Refused,
+            },
         };
         (self.intern(template), (!own.is_empty()).then(|| Box::new(OwnLabels(own))))
     }

@@ -51,6 +51,21 @@ pub struct Template {
     pub ports: Box<[Port]>,
     /// Ports that the kubelet's probes call.
     pub probe_ports: Box<[u16]>,
+    pub token: TokenMount,
+}
+
+/// What a pod says of the token of its ServiceAccount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TokenMount {
+    /// Nothing: its ServiceAccount decides.
+    #[default]
+    Unsaid,
+    /// It is not to be mounted.
+    Refused,
+    /// It is to be.
+    Wanted,
+    /// A volume holds it.
+    Volume,
 }
 
 impl Deref for Pod {

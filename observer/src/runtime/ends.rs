@@ -27,7 +27,16 @@ pub struct Ends {
     pub by_address_alone: bool,
 }
 
+/// Where API servers listen that no Service leads to: behind a load balancer, or under the node's own address.
+const API_SERVER_PORT: u16 = 6443;
+
 impl Ends {
+    /// Perhaps by another name than that of the API server's Service.
+    #[must_use]
+    pub fn may_be_to_api_server(&self) -> bool {
+        self.to_api_server || self.server_address.port == API_SERVER_PORT
+    }
+
     /// Whether news from the cluster may still tell who an end is.
     #[must_use]
     pub fn may_become_known(&self) -> bool {
@@ -116,7 +125,8 @@ impl Resolver {
             link,
             to_api_server: service
                 .as_ref()
-                .is_some_and(|s| &*s.namespace == "default" && &*s.name == "kubernetes"),
+                .is_some_and(|s| &*s.namespace == "default" && &*s.name == "kubernetes")
+                || self.index.is_api_server(server_address.ip, server_address.port),
             service: service.map(|service| service.name),
             client,
             server,

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Receiver;
 
 use crate::cluster::{Change, Heard, Resource, WatchState, Watches};
-use crate::identity::Index;
+use crate::identity::{Index, ObjectKind};
 use crate::model::Timestamp;
+use crate::posture::Rights;
 use crate::sink::Metrics;
 use crate::sink::health::Blocker;
 
@@ -54,13 +55,13 @@ impl Hearing {
     }
 
     /// Takes a portion of the news in; answers how many.
-    pub fn listen(&mut self, index: &mut Index, metrics: &Metrics) -> usize {
+    pub fn listen(&mut self, index: &mut Index, rights: &mut Rights, metrics: &Metrics) -> usize {
         let start = Instant::now();
         let mut taken = 0;
         while let Ok(heard) = self.news.try_recv() {
             taken += 1;
             self.behind = Some(heard.at);
-            self.take(heard, index, metrics);
+            self.take(heard, index, rights, metrics);
             if taken % BETWEEN_LOOKS == 0 && start.elapsed() >= PORTION {
                 return taken;
             }
@@ -69,22 +70,31 @@ impl Hearing {
         taken
     }
 
-    fn take(&mut self, heard: Heard, index: &mut Index, metrics: &Metrics) {
+    fn take(&mut self, heard: Heard, index: &mut Index, rights: &mut Rights, metrics: &Metrics) {
         let Heard { at, resource, change } = heard;
         match change {
-            Change::Begin => index.begin_list(resource.0),
+            Change::Begin => {
+                index.begin_list(resource.0);
+                rights.begin_list(resource.0);
+            }
             Change::Apply(object) => {
-                if let Err(malformed) = index.apply(&object, at) {
-                    self.malformed(resource, malformed.to_string(), metrics);
+                let taken = index.apply(&object, at).map_err(|malformed| malformed.to_string());
+                let taken = taken.and_then(|()| rights.apply(&object).map_err(|full| full.to_string()));
+                if let Err(problem) = taken {
+                    self.malformed(resource, problem, metrics);
                 }
             }
-            Change::Delete(object) => index.delete(&object, at),
+            Change::Delete(object) => {
+                index.delete(&object, at);
+                rights.delete(resource.0, object.metadata());
+            }
             Change::End => {
-                let vanished = index.end_list(resource.0, at);
+                let vanished = index.end_list(resource.0, at) + rights.end_list(resource.0);
                 tracing::debug!(resource = resource.name(), vanished, "list complete");
             }
             Change::Malformed { object, metadata, problem } => {
                 index.still_there(resource.0, &metadata);
+                rights.still_there(resource.0, &metadata);
                 self.malformed(resource, format!("{object}: {problem}"), metrics);
             }
             Change::Settled => {
@@ -111,6 +121,22 @@ impl Hearing {
             tracing::warn!("malformed object: {problem}");
             self.told.insert(problem);
         }
+    }
+
+    /// Why not all objects of these kinds are known, in a word.
+    #[must_use]
+    pub fn gap(&self, kinds: &[ObjectKind]) -> Option<&'static str> {
+        let states = self.watches.all();
+        let mut gaps = kinds.iter().map(|kind| {
+            let state = states.iter().find(|(resource, _)| resource.0 == *kind).map(|(_, state)| state);
+            match state {
+                Some(WatchState::Denied) => Some("not-allowed"),
+                Some(WatchState::Absent) => Some("not-served"),
+                _ if self.unsettled.contains(&Resource(*kind)) => Some("not-listed-yet"),
+                _ => None,
+            }
+        });
+        gaps.find_map(|gap| gap)
     }
 
     /// Brings the metrics up to date, and gives up on first lists that do not come.

@@ -10,6 +10,7 @@ mod pipeline;
 mod provenance;
 mod record;
 mod session;
+mod surveyor;
 mod trust;
 mod world;
 
@@ -38,6 +39,7 @@ use ends::Resolver;
 use hearing::Hearing;
 use observe::{Observation, SelfTest};
 use pipeline::Pipeline;
+use surveyor::Surveyor;
 use trust::Trust;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -51,7 +53,9 @@ pub fn run(settings: &RunSettings) -> Result<()> {
     let start = clock::now();
     // Files first: what a typing error breaks should break before anything else happens.
     let read_keys = read_keys(settings)?;
-    let index = index(settings)?;
+    let node: Arc<str> = Arc::from(settings.node_name.as_str());
+    let mut surveyor = Surveyor::new(node.clone(), settings.token_unused_after);
+    let index = index(settings, &mut surveyor)?;
     let graph = graph(settings, &index)?;
     let root = match &settings.cgroup_root {
         Some(path) => CgroupRoot::at(path)?,
@@ -89,7 +93,7 @@ pub fn run(settings: &RunSettings) -> Result<()> {
     let resolver = Resolver::new(index, &root.path, start)
         .with_context(|| format!("cannot read {}; run as root", root.path.display()))?;
     let pipeline_settings = pipeline::Settings {
-        node: Arc::from(settings.node_name.as_str()),
+        node,
         protocol: protocol::Settings {
             head_limit: settings.client_allowance as usize,
             credential_headers: settings.credential_headers.clone(),
@@ -122,6 +126,8 @@ pub fn run(settings: &RunSettings) -> Result<()> {
         heartbeat: heartbeat.clone(),
         self_test,
         hearing,
+        surveyor,
+        sinks: sinks.clone(),
         trust,
         udp_idle: settings.udp_idle,
     };
@@ -136,7 +142,13 @@ pub fn run(settings: &RunSettings) -> Result<()> {
     runtime.block_on(async {
         let shown = sink::http::Shown { metrics: metrics.clone(), readiness, heartbeat };
         let http = tokio::spawn(sink::http::serve(listener, shown, stopped.clone()));
-        let api = tokio::spawn(sink::api::serve(socket, sinks.feed.clone(), metrics, VERSION, stopped));
+        let api = tokio::spawn(sink::api::serve(
+            socket,
+            (sinks.feed.clone(), sinks.board.clone()),
+            metrics,
+            VERSION,
+            stopped,
+        ));
         wait_for_signal().await;
         let _ = stop_servers.send(true);
         let _ = tokio::join!(http, api);
@@ -241,7 +253,7 @@ fn hear(
     Hearing::new(news, watches, readiness.block("initial list"), metrics)
 }
 
-fn index(settings: &RunSettings) -> Result<Index> {
+fn index(settings: &RunSettings, surveyor: &mut Surveyor) -> Result<Index> {
     let mut index = Index::new(identity::Settings {
         cluster_cidrs: settings.cluster_cidrs.clone(),
         node_name: Arc::from(settings.node_name.as_str()),
@@ -250,6 +262,7 @@ fn index(settings: &RunSettings) -> Result<Index> {
     if let Some(path) = &settings.inventory {
         let inventory = Inventory::read(path)?;
         inventory.apply_to(&mut index, clock::now())?;
+        surveyor.read(&inventory).with_context(|| format!("inventory {}", path.display()))?;
         tracing::info!(objects = inventory.len(), "inventory read");
     }
     Ok(index)

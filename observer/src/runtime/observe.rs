@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use super::clock;
 use super::hearing::Hearing;
 use super::pipeline::{Command, Pipeline};
+use super::surveyor::Surveyor;
 use super::trust::Trust;
 use crate::decode::DecodeError;
 use crate::model::Event;
 use crate::probe::{Canary, Probe};
-use crate::sink::Metrics;
 use crate::sink::health::{Blocker, Heartbeat};
+use crate::sink::{Metrics, Sinks};
 
 /// Events of one drain; then time and commands get their turn.
 const BATCH: usize = 4096;
@@ -34,6 +35,8 @@ pub struct Observation {
     pub self_test: Option<SelfTest>,
     /// News of the cluster, where there is an API server.
     pub hearing: Option<Hearing>,
+    pub surveyor: Surveyor,
+    pub sinks: Arc<Sinks>,
     pub trust: Trust,
     /// A UDP conversation this long without a datagram is over.
     pub udp_idle: Duration,
@@ -65,6 +68,7 @@ impl Observation {
                 self.pipeline.tick(clock::now());
                 self.tell_kernel();
                 self.trust.keep_up(self.pipeline.verifier());
+                self.survey();
                 self.heartbeat.beat(clock::now());
             }
             if now - kept >= HOUSEKEEPING {
@@ -100,6 +104,7 @@ impl Observation {
                 tracing::debug!(%error, "undecodable record");
                 metrics.lost("decode", 1);
                 pipeline.lost_evidence();
+                pipeline.seen().missed(clock::now());
             }
         });
         if let Some(test) = self_test
@@ -115,7 +120,7 @@ impl Observation {
 
     fn listen(&mut self) -> usize {
         let Some(hearing) = &mut self.hearing else { return 0 };
-        hearing.listen(self.pipeline.index(), &self.metrics)
+        hearing.listen(self.pipeline.index(), &mut self.surveyor.rights, &self.metrics)
     }
 
     fn tell_kernel(&mut self) {
@@ -136,12 +141,15 @@ impl Observation {
         let now = clock::now();
         match self.probe.counters() {
             Ok(counters) => {
+                let mut losses = 0;
                 for (counter, total) in counters {
+                    losses += total;
                     self.metrics.lost_total(counter.stage(), total);
                     if total > 0 {
                         self.pipeline.lost_evidence();
                     }
                 }
+                self.pipeline.seen().lost(losses, now);
             }
             Err(error) => tracing::warn!(%error, "the kernel programs' counters cannot be read"),
         }
@@ -158,6 +166,14 @@ impl Observation {
         self.metrics.open_flows(self.pipeline.open_flows());
         if let Some(hearing) = &mut self.hearing {
             hearing.keep_house(self.pipeline.index(), &self.metrics, now);
+        }
+    }
+
+    /// What is told of posture is made where all that it is made of is.
+    fn survey(&mut self) {
+        if self.surveyor.is_due(self.sinks.board.is_wanted()) {
+            let (index, seen) = self.pipeline.index_and_seen();
+            self.surveyor.survey(index, seen, self.hearing.as_ref(), &self.sinks, clock::now());
         }
     }
 

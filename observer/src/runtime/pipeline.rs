@@ -13,6 +13,7 @@ use crate::conntrack::{self, Flow, Piece, Role, Table};
 use crate::graph::Graph;
 use crate::identity::Index;
 use crate::model::{Cookie, Direction, Encryption, Event, Timestamp, Transport};
+use crate::posture::Seen;
 use crate::protocol;
 use crate::sink::Sinks;
 use crate::token::Verifier;
@@ -69,11 +70,11 @@ impl Pipeline {
     ) -> Self {
         let node = settings.node.clone();
         let identity_wait = settings.identity_wait;
-        let received = Received::default();
+        let (received, seen) = (Received::default(), Seen::default());
         Self {
             table: Table::new(conntrack),
             verifier,
-            world: World { resolver, graph, exemptions, received, sinks, node, identity_wait },
+            world: World { resolver, graph, exemptions, received, seen, sinks, node, identity_wait },
             settings,
             commands: VecDeque::new(),
             late: Late::default(),
@@ -280,6 +281,15 @@ impl Pipeline {
     /// Who is who, for news of the cluster.
     pub fn index(&mut self) -> &mut Index {
         &mut self.world.resolver.index
+    }
+
+    /// What was seen of tokens and of their use.
+    pub fn seen(&mut self) -> &mut Seen {
+        &mut self.world.seen
+    }
+
+    pub fn index_and_seen(&mut self) -> (&Index, &mut Seen) {
+        (&self.world.resolver.index, &mut self.world.seen)
     }
 
     /// What makes a token good, for news of its issuers.

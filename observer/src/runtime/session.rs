@@ -7,7 +7,7 @@ use super::ends::Ends;
 use super::kept::KeptJudgements;
 use crate::model::{
     Authentication, AuthenticationStatus, Declaration, Encryption, FindingSet, LastRequest, Protocol,
-    RequestCounts, Timestamp,
+    RequestCounts, Timestamp, TokenFacts,
 };
 use crate::protocol::{self, Credentials, Kept, Request, Witness};
 use crate::sink::EdgeMetrics;
@@ -47,6 +47,8 @@ pub struct Facts {
     pub findings: FindingSet,
     pub exempted: FindingSet,
 
+    /// The token that posture last took note of.
+    pub noted: Option<Arc<TokenFacts>>,
     /// What the metrics have counted of this flow.
     pub counted: Counted,
     /// The findings of the last record; `None` before the first.

@@ -14,9 +14,10 @@ use super::session::{Awaited, Facts, Outcome, Session};
 use crate::conntrack::{Flow, Role, Stage};
 use crate::graph::{AuthenticationRequirement, EncryptionRequirement, Evaluation, Graph, HttpFacts, Query};
 use crate::model::{
-    AuthenticationStatus, Declaration, DeclarationStatus, Direction, Encryption, EncryptionStatus, Identity,
-    LastRequest, Protocol, Timestamp, Transport,
+    AuthenticationStatus, Declaration, DeclarationStatus, Direction, Encryption, EncryptionStatus,
+    FindingKind, Identity, LastRequest, Protocol, Timestamp, Transport,
 };
+use crate::posture::{Seen, TokenSeen};
 use crate::protocol::{self, Interest};
 use crate::sink::Sinks;
 use crate::verdict::{self, Exemptions, RequestFacts, Situation, Verdict};
@@ -27,6 +28,7 @@ pub struct World {
     pub graph: Graph,
     pub exemptions: Exemptions,
     pub received: Received,
+    pub seen: Seen,
     pub sinks: Arc<Sinks>,
     pub node: Arc<str>,
     /// How long a flow waits for news of who its ends are. Zero where no news can come.
@@ -47,8 +49,13 @@ impl World {
             return Some(false);
         }
         let ends = self.resolver.ends(flow);
-        if may_become_known(&ends.server) && now < self.identity_due(flow) {
+        let to_api_server = ends.may_be_to_api_server();
+        let wait_for_client = to_api_server && may_become_known(&ends.client);
+        if (wait_for_client || may_become_known(&ends.server)) && now < self.identity_due(flow) {
             return None;
+        }
+        if to_api_server {
+            self.seen.called_api_server(&ends.client, now);
         }
         Some(server_reports(&ends.server, ends.service.is_some()))
     }
@@ -111,6 +118,11 @@ impl World {
         }
         facts.identity = if late { Awaited::Since } else { Awaited::No };
         facts.edge = Some(self.sinks.metrics.edge(&ends.edge));
+        // Whoever calls from another node is that one's observer's to judge.
+        let from_here = flow.role == Role::Client || flow.twin.is_some();
+        if from_here && ends.may_be_to_api_server() {
+            self.seen.called_api_server(&ends.client, now);
+        }
         let ends = Arc::new(ends);
         facts.ends = Some(ends.clone());
         Some(ends)
@@ -170,6 +182,10 @@ impl World {
             let verdict = verdict::of_flow(&situation, &self.exemptions);
             self.take_verdict(facts, verdict);
         }
+        if ends.may_be_to_api_server() && (flow.role == Role::Client || flow.twin.is_some()) {
+            self.seen.called_api_server(&ends.client, flow.last_seen);
+        }
+        let facts = &mut flow.session.facts;
         facts.ends = Some(Arc::new(ends));
         facts.written = None;
         if flow.stage == Stage::Reporting {
@@ -246,6 +262,24 @@ impl World {
             proxy_credential,
         };
         let verdict = verdict::of_request(&situation, &request, &self.exemptions);
+        if let Some(token) = &authentication.token
+            && let Some(account) = &token.service_account
+            && !facts.noted.as_ref().is_some_and(|noted| Arc::ptr_eq(noted, token))
+        {
+            facts.noted = Some(token.clone());
+            let verified = authentication.status == AuthenticationStatus::Verified;
+            let seen = TokenSeen {
+                legacy: verdict.findings.contains(FindingKind::LegacyToken),
+                verified,
+                for_api_server: judgement.api_audience,
+                in_cleartext: (verified || judgement.legacy)
+                    && verdict.findings.contains(FindingKind::CredentialInCleartext),
+            };
+            if seen.legacy || seen.in_cleartext {
+                self.seen.token(account, seen, flow.last_seen);
+            }
+        }
+        let facts = &mut flow.session.facts;
         facts.authentication = Some(authentication);
         self.take_verdict(facts, verdict);
     }

@@ -1,4 +1,4 @@
-//! The unix socket behind `observer flows`, `findings` and `edges`. The protocol is in [`super::query`].
+//! The unix socket behind `observer flows`, `findings`, `edges` and `posture`. The protocol is in [`super::query`].
 
 use std::borrow::Cow;
 use std::io;
@@ -13,6 +13,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::Board;
 use super::feed::{Entry, Feed, line};
 use super::metrics::Metrics;
 use super::query::{Filter, FlowsRequest, Hello, MAX_REQUEST, Notice, PROTOCOL_VERSION, Request};
@@ -33,7 +34,7 @@ const DEFAULT_LAST: usize = 20;
 /// Serves until `stop` says true; the socket's file goes with it.
 pub async fn serve(
     socket: BoundSocket,
-    feed: Arc<Feed>,
+    (feed, board): (Arc<Feed>, Arc<Board>),
     metrics: Arc<Metrics>,
     version: &'static str,
     mut stop: watch::Receiver<bool>,
@@ -60,10 +61,10 @@ pub async fn serve(
                     refuse(stream, version);
                     continue;
                 };
-                let (feed, metrics) = (feed.clone(), metrics.clone());
+                let (feed, board, metrics) = (feed.clone(), board.clone(), metrics.clone());
                 clients.spawn(async move {
                     // A client that breaks off is its own affair.
-                    let _ = client(stream, &feed, &metrics, version).await;
+                    let _ = client(stream, (&feed, &board), &metrics, version).await;
                     drop(slot);
                 });
             }
@@ -87,7 +88,12 @@ fn hello(version: &'static str) -> Arc<str> {
     line(&Hello { protocol: PROTOCOL_VERSION, version: version.into() })
 }
 
-async fn client(stream: UnixStream, feed: &Feed, metrics: &Metrics, version: &'static str) -> io::Result<()> {
+async fn client(
+    stream: UnixStream,
+    (feed, board): (&Feed, &Board),
+    metrics: &Metrics,
+    version: &'static str,
+) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     write.write_all(hello(version).as_bytes()).await?;
@@ -104,6 +110,19 @@ async fn client(stream: UnixStream, feed: &Feed, metrics: &Metrics, version: &'s
             let found = feed.store().edges(&request.filter);
             answer(write, found.iter().map(line)).await
         }
+        Ok(Request::Posture(request)) => match board.fresh().await {
+            Some(rows) => {
+                let wanted = rows.iter().filter(|row| {
+                    let namespace = request.namespace.as_deref();
+                    namespace.is_none() || row.namespace.is_none() || row.namespace.as_deref() == namespace
+                });
+                answer(write, wanted.map(line)).await
+            }
+            None => {
+                let busy = Notice::Error("it has no time for this now; try again".into());
+                write.write_all(line(&busy).as_bytes()).await
+            }
+        },
         Err(complaint) => write.write_all(line(&Notice::Error(complaint)).as_bytes()).await,
     }
 }

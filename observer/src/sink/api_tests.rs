@@ -19,7 +19,13 @@ fn start() -> Running {
     let sinks = Sinks::new(Arc::new(metrics()), StoreLimits::default(), None);
     let (stop, stopped) = watch::channel(false);
     let socket = BoundSocket::bind(&path).unwrap();
-    tokio::spawn(serve(socket, sinks.feed.clone(), sinks.metrics.clone(), "1.2.3", stopped));
+    tokio::spawn(serve(
+        socket,
+        (sinks.feed.clone(), sinks.board.clone()),
+        sinks.metrics.clone(),
+        "1.2.3",
+        stopped,
+    ));
     Running { sinks, path, stop, _dir: dir }
 }
 

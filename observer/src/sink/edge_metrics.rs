@@ -56,7 +56,7 @@ impl Budget {
         self.used.fetch_update(Relaxed, Relaxed, |used| (used < limit).then_some(used + 1)).is_ok()
     }
 
-    fn give_back(&self) {
+    pub fn give_back(&self) {
         self.used.fetch_sub(1, Relaxed);
     }
 }

@@ -16,13 +16,15 @@ use super::labels::{
     BuildLabels, ExemptedLabels, KindLabels, OVERFLOW, ProbeLabels, ReasonLabels, ResourceLabels,
     StageLabels, StateLabels,
 };
+use super::posture_metrics::PostureMetrics;
 use super::text;
 use crate::model::{
-    AuthenticationStatus, DeclarationStatus, EdgeKey, EncryptionStatus, FindingKind, Timestamp,
+    AuthenticationStatus, DeclarationStatus, EdgeKey, EncryptionStatus, FindingKind, PostureRow, Timestamp,
 };
 
 /// Stages outside the kernel that can lose something; there from the start, so that their zero is seen.
-pub const USERSPACE_STAGES: [&str; 6] = ["decode", "conntrack", "token", "flow_log", "api", "store"];
+pub const USERSPACE_STAGES: [&str; 7] =
+    ["decode", "conntrack", "token", "posture", "flow_log", "api", "store"];
 
 /// How many different (kind, reason) pairs `exempted_total` may have before reasons become `_overflow`.
 const MAX_EXEMPTED: usize = 512;
@@ -57,6 +59,7 @@ pub struct Metrics {
     probe_modes: Mutex<BTreeMap<&'static str, &'static str>>,
     watch_up: Family<ResourceLabels, Gauge>,
     malformed: Family<KindLabels, Counter>,
+    posture: PostureMetrics,
 }
 
 impl Metrics {
@@ -88,6 +91,7 @@ impl Metrics {
             probe_modes: Mutex::default(),
             watch_up: Family::default(),
             malformed: Family::default(),
+            posture: PostureMetrics::default(),
         };
         metrics.register(series_overflow, build_info);
         for stage in observer_common::Counter::ALL.map(observer_common::Counter::stage) {
@@ -142,6 +146,7 @@ impl Metrics {
             "Objects of the cluster that could not be used",
             self.malformed.clone(),
         );
+        self.posture.register(registry);
         registry.register("build_info", "What this program is", build_info);
     }
 
@@ -240,6 +245,11 @@ impl Metrics {
     /// An object of this kind could not be used; 0 makes its series.
     pub fn malformed_objects(&self, kind: &'static str, n: u64) {
         self.malformed.get_or_create_owned(&KindLabels { kind }).inc_by(n);
+    }
+
+    /// What `observer posture` would tell now.
+    pub fn posture(&self, rows: &[PostureRow]) {
+        self.posture.set(rows, &self.budget);
     }
 
     pub fn declared_edges(&self, state: &'static str, n: usize) {

@@ -1,6 +1,7 @@
 //! Stage `sink`: metrics, the flow log, and the socket behind the CLI. Nothing here makes the pipeline wait.
 
 pub mod api;
+mod board;
 mod edge_metrics;
 mod feed;
 mod flow_log;
@@ -8,6 +9,7 @@ pub mod health;
 pub mod http;
 mod labels;
 mod metrics;
+mod posture_metrics;
 pub mod query;
 mod socket;
 mod store;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub use board::Board;
 pub use edge_metrics::{DEFAULT_SERIES_BUDGET, EdgeMetrics, MIN_SERIES_BUDGET};
 pub use feed::{Entry, FOLLOWER_BACKLOG, Feed};
 pub use flow_log::{FLOW_LOG_QUEUE, FlowLog, Style, stdout};
@@ -37,6 +40,7 @@ use crate::model::{EdgeKey, FlowRecord};
 pub struct Sinks {
     pub metrics: Arc<Metrics>,
     pub feed: Arc<Feed>,
+    pub board: Arc<Board>,
     /// Absent with `--output none`.
     pub flow_log: Option<FlowLog>,
 }
@@ -44,7 +48,7 @@ pub struct Sinks {
 impl Sinks {
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, limits: StoreLimits, flow_log: Option<FlowLog>) -> Self {
-        Self { metrics, feed: Arc::new(Feed::new(limits)), flow_log }
+        Self { metrics, feed: Arc::new(Feed::new(limits)), board: Arc::default(), flow_log }
     }
 
     /// Hands a record to whoever wants it; never waits. It is written as JSON at most once, and only if somebody

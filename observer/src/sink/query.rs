@@ -1,7 +1,8 @@
 //! What the CLI and the daemon say to each other over the unix socket.
 //!
 //! The daemon greets with one [`Hello`] line, the client answers with one [`Request`] line, and the daemon sends its
-//! answer as lines: a flow record, a [`FindingView`] or an [`EdgeView`] each, and between them [`Notice`]s.
+//! answer as lines: a flow record, a [`FindingView`], an [`EdgeView`] or a
+//! [`PostureRow`](crate::model::PostureRow) each, and between them [`Notice`]s.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -33,6 +34,15 @@ pub enum Request {
     Flows(FlowsRequest),
     Findings(FilterRequest),
     Edges(FilterRequest),
+    Posture(PostureRequest),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PostureRequest {
+    /// Rows of this namespace, and those that are of none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

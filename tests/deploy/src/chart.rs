@@ -18,7 +18,7 @@ pub const VALUES: [&[&str]; 9] = [
     &[],
     &["namespace.create=true"],
     &["privileged=true"],
-    &["rbac.posture=true", "rbac.ciliumNodes=false"],
+    &["rbac.posture=false", "rbac.ciliumNodes=false"],
     &["rbac.create=false", "serviceAccount.create=false", "serviceAccount.name=mine"],
     &["metrics.podMonitor.enabled=true", "metrics.service.enabled=false"],
     &["metrics.serviceMonitor.enabled=true", "metrics.port=9999", "metrics.address=[::]"],

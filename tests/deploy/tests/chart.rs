@@ -106,9 +106,9 @@ fn the_cluster_role_only_reads_and_never_secrets() -> Result<()> {
             ensure!(!words(&rule["apiGroups"]).contains("*"), "{values:?}: {rule}");
         }
         let resources: BTreeSet<_> = rules.iter().flat_map(|rule| words(&rule["resources"])).collect();
-        let posture = values.contains(&"rbac.posture=true");
-        assert_eq!(resources.contains("ciliumnodes"), !posture, "{values:?}");
-        assert_eq!(resources.contains("clusterrolebindings"), posture, "{values:?}");
+        let optional = !values.contains(&"rbac.posture=false");
+        assert_eq!(resources.contains("ciliumnodes"), optional, "{values:?}");
+        assert_eq!(resources.contains("clusterrolebindings"), optional, "{values:?}");
         for always in ["pods", "services", "nodes", "namespaces", "serviceaccounts", "endpointslices"] {
             ensure!(resources.contains(always), "{values:?}: no {always}");
         }

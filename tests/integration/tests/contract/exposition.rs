@@ -95,5 +95,8 @@ pub const FAMILIES: &[(&str, &str, &[&str], bool, bool)] = &[
     ("observer_probe_info", "gauge", &["hook", "mode"], false, true),
     // Without an API server nothing is watched.
     ("observer_watch_up", "gauge", &["resource"], false, false),
+    // Only where something is weak.
+    ("observer_posture_findings", "gauge", &["kind", "namespace", "service_account"], false, false),
+    ("observer_posture_known", "gauge", &["kind"], false, true),
     ("observer_build_info", "gauge", &["version", "revision"], false, true),
 ];
