@@ -156,7 +156,7 @@ fn powers_of<'a>(rights: &Rights, accounts: impl Iterator<Item = &'a Account>) -
 
 fn cluster_admins(facts: &Facts<'_>) -> Vec<PostureRow> {
     let kind = PostureKind::ClusterAdmin;
-    let mut found: BTreeSet<(bool, Subject, Option<Arc<str>>, Arc<str>, Arc<str>)> = BTreeSet::new();
+    let mut found = BTreeSet::new();
     for (binding, grant) in facts.rights.grants().filter(|(_, grant)| is_admin(grant)) {
         for subject in &binding.subjects {
             let scope = grant.namespace.cloned();

@@ -97,7 +97,7 @@ fn rules_are_told_in_plain_words() {
         (true, json!({"nonResourceURLs": ["/api", "/healthz"], "verbs": ["get"]}), vec![nothing]),
         (true, rule(&["authorization.k8s.io"], &["selfsubjectaccessreviews"], &["create"]), vec![nothing]),
     ] {
-        assert_eq!(told(everywhere, &[rule.clone()]), expected, "{everywhere} {rule}");
+        assert_eq!(told(everywhere, std::slice::from_ref(&rule)), expected, "{everywhere} {rule}");
     }
 }
 
