@@ -36,7 +36,7 @@ fn who_runs_as_default_is_told_by_workload() {
 
 #[test]
 fn secrets_that_a_service_account_lists_are_told_but_not_those_of_a_registry() {
-    let account = |secrets: serde_json::Value| {
+    let account = |secrets: Value| {
         let object = Object::from_value(
             "v1",
             "ServiceAccount",
