@@ -8,6 +8,11 @@ fn named(kind: &str, name: &str) -> Object {
     object("v1", kind, json!({"metadata": {"name": name, "namespace": "shop"}}))
 }
 
+/// Roles and Bindings are kept elsewhere.
+fn of_identity() -> impl Iterator<Item = ObjectKind> {
+    ObjectKind::ALL.into_iter().filter(|kind| !kind.is_rights())
+}
+
 /// Two of each kind.
 fn two_of_each() -> Vec<[Object; 2]> {
     let service = |name: &str, ip: &str| mk_service(name, json!({"clusterIP": ip, "ports": [{"port": 80}]}));
@@ -25,12 +30,7 @@ fn two_of_each() -> Vec<[Object; 2]> {
     ]
 }
 
-/// Roles and bindings are for another stage.
-fn kinds() -> impl Iterator<Item = ObjectKind> {
-    ObjectKind::ALL.into_iter().filter(|kind| !kind.is_rights())
-}
-
-/// How many there are, in the order of [`ObjectKind::ALL`].
+/// How many there are, in the order of [`of_identity`].
 fn counts(index: &Index) -> [usize; 7] {
     let counts = index.counts();
     let pods = index.pods().count();
@@ -47,7 +47,7 @@ fn counts(index: &Index) -> [usize; 7] {
 
 #[test]
 fn what_a_list_lacks_is_deleted_and_other_kinds_are_left_alone() {
-    for (place, kind) in kinds().enumerate() {
+    for (place, kind) in of_identity().enumerate() {
         let mut index = mk_index();
         for object in two_of_each().iter().flatten() {
             index.apply(object, at(0)).unwrap();
@@ -114,7 +114,7 @@ fn an_object_that_can_no_longer_be_read_keeps_its_last_good_state_through_a_list
         assert_eq!(index.end_list(kind, at(1)), 0, "{kind:?}");
     }
     // Of some not even the fields can be read.
-    for kind in kinds() {
+    for kind in of_identity() {
         let mut index = mk_index();
         let both = &two_of_each()[kind as usize];
         both.iter().for_each(|object| index.apply(object, at(0)).unwrap());

@@ -181,15 +181,15 @@ fn cluster_admins(facts: &Facts<'_>) -> Vec<PostureRow> {
             }
             Subject::All => (None, None, "every ServiceAccount".to_owned()),
         };
-        let (by, r#where) = match &scope {
+        let (by, place) = match &scope {
             Some(scope) => ("RoleBinding", format!("in {scope}")),
             None => ("ClusterRoleBinding", "in the whole cluster".to_owned()),
         };
         PostureRow {
             namespace,
             service_account: name,
-            powers: vec![format!("can do anything {}", r#where)],
-            detail: format!("{who} can do anything {}: {role} by the {by} {binding}", r#where),
+            powers: vec![format!("can do anything {place}")],
+            detail: format!("{who} can do anything {place}: {role} by the {by} {binding}"),
             fix: format!("bind a Role with what it needs, and delete the {by} {binding}"),
             ..empty(kind)
         }
