@@ -47,6 +47,8 @@ pub struct Facts<'a> {
 }
 
 type Account = (Arc<str>, Arc<str>);
+/// Whether in a namespace only, who, where, by which role and which binding.
+type Bound = (bool, Subject, Option<Arc<str>>, Arc<str>, Arc<str>);
 
 /// The rows, the worst kinds first; in each kind what is found before what is unknown.
 #[must_use]
@@ -156,7 +158,7 @@ fn powers_of<'a>(rights: &Rights, accounts: impl Iterator<Item = &'a Account>) -
 
 fn cluster_admins(facts: &Facts<'_>) -> Vec<PostureRow> {
     let kind = PostureKind::ClusterAdmin;
-    let mut found: BTreeSet<(bool, Subject, Option<Arc<str>>, Arc<str>, Arc<str>)> = BTreeSet::new();
+    let mut found: BTreeSet<Bound> = BTreeSet::new();
     for (binding, grant) in facts.rights.grants().filter(|(_, grant)| is_admin(grant)) {
         for subject in &binding.subjects {
             let scope = grant.namespace.cloned();
