@@ -28,7 +28,16 @@ fn wait_until(daemon: &Daemon, what: &str, mut holds: impl FnMut() -> Result<boo
 
 /// All six resources are watched.
 fn wait_watching(daemon: &Daemon) -> Result<()> {
-    wait_until(daemon, "every watch is up", || Ok(daemon.metric("observer_watch_up", &[])? >= 6.0))
+    // What names depend on; Roles and Bindings have no part in that.
+    const RESOURCES: [&str; 6] =
+        ["pods", "services", "endpointslices", "nodes", "namespaces", "serviceaccounts"];
+    wait_until(daemon, "every watch is up", || {
+        let mut up = true;
+        for resource in RESOURCES {
+            up &= daemon.metric("observer_watch_up", &[&format!("resource=\"{resource}\"")])? == 1.0;
+        }
+        Ok(up)
+    })
 }
 
 #[test]
