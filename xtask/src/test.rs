@@ -31,6 +31,8 @@ enum Part {
     Unit,
     Integration,
     Kubernetes,
+    /// Alert rules and dashboards, with a real Prometheus
+    Monitoring,
     /// The image, the chart, and the daemon in a container with the chart's privileges
     Deploy,
 }
@@ -58,7 +60,7 @@ pub fn run_stages(stages: &mut Stages, arguments: &Arguments) -> Result<()> {
             process::run(process::cargo().args(["test", "--no-fail-fast", "--"]).args(&arguments.rest))
         })?;
     }
-    if wanted(Part::Integration) || wanted(Part::Kubernetes) {
+    if [Part::Integration, Part::Kubernetes, Part::Monitoring].into_iter().any(wanted) {
         stages.run("release build", || {
             process::run(process::cargo().args(["build", "--release", "--package", "observer"]))
         })?;
@@ -74,6 +76,9 @@ pub fn run_stages(stages: &mut Stages, arguments: &Arguments) -> Result<()> {
             }
             process::run(&mut command)
         })?;
+    }
+    if wanted(Part::Monitoring) {
+        stages.run("monitoring tests", || process::run(&mut suite(&["observer-monitoring"], arguments)?))?;
     }
     if wanted(Part::Deploy) {
         stages.run("image", || image::run(&image::Arguments::default()))?;

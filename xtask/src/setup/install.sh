@@ -31,7 +31,7 @@ else
 fi
 
 command -v systemctl >/dev/null || exit 0
-for service in nginx haproxy stunnel4 redis-server memcached nats-server; do
+for service in nginx haproxy stunnel4 redis-server memcached nats-server prometheus; do
     case " $* " in
     *" $service"*) systemctl disable --quiet "$service.service" || true ;;
     esac

@@ -25,7 +25,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 27] = [
+const TOOLS: [Tool; 28] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -53,6 +53,7 @@ const TOOLS: [Tool; 27] = [
     tool("readelf", "binutils", false),
     tool("runc", "runc", false),
     tool("skopeo", "skopeo", false),
+    tool("promtool", "prometheus", false),
 ];
 
 /// Python modules that tests import: Debian's own Python has to find them, whatever other there is.
