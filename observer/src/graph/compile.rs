@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::GraphError;
+use super::policies::Policies;
+use super::policy::Policy;
 use super::service_graph::{Client, Edge, Server, ServiceGraph};
 
 /// Edges of all graphs together; each is some hundred bytes.
@@ -22,6 +24,7 @@ pub struct Graph {
     pub(super) outside: HashMap<Arc<str>, Vec<Declared>>,
     /// What an edge without audiences asks for; shared, so that an evaluation allocates nothing.
     pub(super) no_audiences: Arc<[Arc<str>]>,
+    pub(super) policies: Policies,
     edges: usize,
     http_rules: bool,
 }
@@ -57,6 +60,8 @@ pub(super) struct Governed {
 #[derive(Debug)]
 pub(super) struct Declared {
     pub(super) source: usize,
+    /// `spec.edges[0]`.
+    pub(super) clause: Arc<str>,
     pub(super) edge: Edge,
 }
 
@@ -78,15 +83,9 @@ impl fmt::Display for Warning {
 
 impl Graph {
     /// # Errors
-    /// Two graphs have the same name, or there are more than [`MAX_EDGES`] edges.
+    /// There are more than [`MAX_EDGES`] edges.
     pub fn compile(mut graphs: Vec<ServiceGraph>) -> Result<(Self, Vec<Warning>), GraphError> {
         graphs.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-        for pair in graphs.windows(2) {
-            if (&pair[0].namespace, &pair[0].name) == (&pair[1].namespace, &pair[1].name) {
-                let (file, other) = (pair[1].file.clone(), pair[0].file.clone());
-                return Err(GraphError::Twice { file, object: pair[1].source(), other });
-            }
-        }
         let mut compiled = Self::default();
         let mut warnings = Vec::new();
         for graph in graphs {
@@ -94,6 +93,12 @@ impl Graph {
             compiled.add(graph)?;
         }
         Ok((compiled, warnings))
+    }
+
+    pub(super) fn with_policies(mut self, policies: Vec<Policy>) -> Self {
+        self.http_rules |= policies.iter().any(Policy::asks_of_requests);
+        self.policies = Policies::new(policies);
+        self
     }
 
     /// Holds the graphs against the cluster: `known(namespace, name)` tells whether it has the ServiceAccount.
@@ -141,7 +146,7 @@ impl Graph {
     /// No graph was given: nothing is governed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.sources.is_empty()
+        self.sources.is_empty() && self.policies.is_empty()
     }
 
     fn add(&mut self, graph: ServiceGraph) -> Result<(), GraphError> {
@@ -157,19 +162,24 @@ impl Graph {
         if graph.whole_namespace {
             namespace.governor.get_or_insert(source);
         }
-        for edge in graph.edges {
+        for (number, edge) in graph.edges.into_iter().enumerate() {
+            let clause: Arc<str> = format!("spec.edges[{number}]").into();
             match &edge.to {
                 Server::ServiceAccount(None) => {
                     namespace.governor.get_or_insert(source);
-                    namespace.to_all.push(Declared { source, edge });
+                    namespace.to_all.push(Declared { source, clause, edge });
                 }
                 Server::ServiceAccount(Some(name)) => {
                     let new = || Governed { governor: source, edges: Vec::new() };
                     let governed = namespace.servers.entry(name.clone()).or_insert_with(new);
-                    governed.edges.push(Declared { source, edge });
+                    governed.edges.push(Declared { source, clause, edge });
                 }
                 Server::External | Server::Range(_) => {
-                    self.outside.entry(graph.namespace.clone()).or_default().push(Declared { source, edge });
+                    self.outside.entry(graph.namespace.clone()).or_default().push(Declared {
+                        source,
+                        clause,
+                        edge,
+                    });
                 }
             }
         }

@@ -7,7 +7,7 @@ use crate::manifest::ManifestError;
 pub enum GraphError {
     #[error("graph {0}")]
     Manifest(#[from] ManifestError),
-    #[error("graph {path}: no ServiceGraph in it; add one, or leave --graph out", path = .path.display())]
+    #[error("graph {path}: nothing in it declares edges; add a ServiceGraph or a policy, or leave --graph out", path = .path.display())]
     NoGraph { path: PathBuf },
     #[error("graph {file}: {object}: apiVersion is {found}, which is not known; write observer.dev/v1alpha1", file = .file.display())]
     Version { file: PathBuf, object: String, found: String },
@@ -29,4 +29,6 @@ pub enum GraphError {
     Twice { file: PathBuf, object: String, other: PathBuf },
     #[error("graph {file}: {object}: more than {bound} edges in all graphs; let \"*\" stand for some", file = .file.display())]
     TooManyEdges { file: PathBuf, object: String, bound: usize },
+    #[error("graph: more than {bound} objects declare edges; leave some kinds out")]
+    TooManyObjects { bound: usize },
 }

@@ -4,8 +4,12 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::compile::{Declared, Graph};
+use super::condition::{End, plain_path};
+use super::policies::Opinion;
 use super::service_graph::{Client, Edge, HttpRule, Server};
-use crate::model::{Declaration, DeclarationStatus, Identity, Transport};
+use crate::model::{
+    Authentication, Declaration, DeclarationStatus, EncryptionStatus, Identity, Label, Transport,
+};
 
 /// A flow, or one request of it.
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +21,41 @@ pub struct Query<'a> {
     /// The port that the server's socket listens on; of a server that is known by its Service alone, the Service's.
     pub port: u16,
     pub transport: Transport,
+    pub encryption: EncryptionStatus,
     /// The request, where it was seen.
     pub http: Option<HttpFacts<'a>>,
+    /// What that request showed of its sender.
+    pub authentication: Option<&'a Authentication>,
+    pub namespaces: &'a dyn NamespaceLabels,
+}
+
+/// The labels of namespaces, at the time of the flow.
+pub trait NamespaceLabels: std::fmt::Debug {
+    /// `None`: the namespace is not known.
+    fn labels(&self, namespace: &str) -> Option<&[Label]>;
+}
+
+/// No namespace is known.
+impl NamespaceLabels for () {
+    fn labels(&self, _: &str) -> Option<&[Label]> {
+        None
+    }
+}
+
+impl Query<'_> {
+    pub(super) const fn end(&self, end: End) -> &Identity {
+        match end {
+            End::Client => self.client,
+            End::Server => self.server,
+        }
+    }
+
+    pub(super) fn ip(&self, end: End) -> IpAddr {
+        match end {
+            End::Client => self.client_ip.to_canonical(),
+            End::Server => self.server_ip.to_canonical(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,14 +107,23 @@ enum Fit {
 }
 
 impl Graph {
-    /// Whether anybody declared this. Allocates nothing.
+    /// Whether anybody declared this. Allocates only where sources disagree.
+    ///
+    /// Of several kinds of sources, one that does not expect the flow wins, then one that cannot tell, then one that
+    /// allows it.
     ///
     /// Reasons: `http-unseen` (allowed, as far as it was seen), `client-unknown`, `server-unknown`, `service-port` (the
-    /// server is known by its Service alone, and edges speak of backend ports).
+    /// server is known by its Service alone, and rules speak of backend ports), and what the imports have to say.
     #[must_use]
     pub fn evaluate(&self, query: &Query<'_>) -> Evaluation {
+        let mut evaluation = self.of_service_graphs(query);
+        self.policies.opinions(query, |opinion| weigh(&mut evaluation.declaration, opinion, query));
+        evaluation
+    }
+
+    fn of_service_graphs(&self, query: &Query<'_>) -> Evaluation {
         use DeclarationStatus::{Unevaluable, Ungoverned};
-        if self.is_empty() {
+        if self.sources.is_empty() {
             return self.without_edge(Ungoverned, None, None);
         }
         match query.server {
@@ -166,6 +212,8 @@ impl Graph {
                     status: DeclarationStatus::Allowed,
                     source: Some(self.sources[declared.source].text.clone()),
                     reason: (fit == Fit::HttpUnseen).then_some("http-unseen".into()),
+                    clause: Some(declared.clause.clone()),
+                    against: Vec::new(),
                 },
                 encryption: edge.encryption,
                 authentication: edge.authentication,
@@ -185,11 +233,39 @@ impl Graph {
                 status,
                 source: source.map(|source| self.sources[source].text.clone()),
                 reason: reason.map(Into::into),
+                ..Declaration::default()
             },
             encryption: EncryptionRequirement::default(),
             authentication: AuthenticationRequirement::default(),
             audiences: self.no_audiences.clone(),
         }
+    }
+}
+
+/// Puts what another kind of source says beside what is known so far.
+fn weigh(declaration: &mut Declaration, opinion: Opinion<'_>, query: &Query<'_>) {
+    use DeclarationStatus::{Allowed, Unevaluable, Unexpected, Ungoverned};
+    let (status, reason) = match query.client {
+        Identity::Unknown(_) => (Unevaluable, Some("client-unknown")),
+        _ => (opinion.status, opinion.reason),
+    };
+    let rank = |status, reason: Option<&str>| match status {
+        Ungoverned => 0,
+        Allowed => 1 + u8::from(reason.is_some()),
+        Unevaluable => 3,
+        Unexpected => 4,
+    };
+    let source = &opinion.policy.source;
+    match (declaration.status, status) {
+        (Unexpected, Allowed) => return declaration.against.push(source.clone()),
+        (Allowed, Unexpected) => declaration.against.extend(declaration.source.take()),
+        _ => {}
+    }
+    if rank(status, reason) > rank(declaration.status, declaration.reason.as_deref()) {
+        declaration.status = status;
+        declaration.source = Some(source.clone());
+        declaration.clause = opinion.clause.cloned();
+        declaration.reason = reason.map(Into::into);
     }
 }
 
@@ -233,22 +309,13 @@ fn fit_http(rule: &HttpRule, facts: HttpFacts<'_>) -> Fit {
         return Fit::No;
     }
     let Some(prefix) = rule.path_prefix.as_deref() else { return Fit::Yes };
-    let path = facts.path.map(|path| path.split(['?', '#']).next().unwrap_or_default());
-    match path.filter(|path| is_plain(path)) {
+    match plain_path(facts) {
         None => Fit::HttpUnseen,
         Some(path) => match path.strip_prefix(prefix) {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => Fit::Yes,
             _ => Fit::No,
         },
     }
-}
-
-/// Starts at the root and holds nothing that leads back up (RFC 3986 section 5.2.4), so that its first segments are
-/// what the server goes by.
-fn is_plain(path: &str) -> bool {
-    let climbs =
-        |segment: &str| ["..", ".%2e", "%2e.", "%2e%2e"].iter().any(|up| segment.eq_ignore_ascii_case(up));
-    path.starts_with('/') && !path.split('/').any(climbs)
 }
 
 #[cfg(test)]

@@ -88,7 +88,18 @@ fn evaluate(graph: &Graph, client: &str, server: &str, port: u16, request: &str)
         .split_once(' ')
         .map(|(method, path)| HttpFacts { method, path: (path != "?").then_some(path) });
     let transport = Transport::Tcp;
-    graph.evaluate(&Query { client: &client, client_ip, server: &server, server_ip, port, transport, http })
+    graph.evaluate(&Query {
+        client: &client,
+        client_ip,
+        server: &server,
+        server_ip,
+        port,
+        transport,
+        encryption: EncryptionStatus::Plaintext,
+        http,
+        authentication: None,
+        namespaces: &(),
+    })
 }
 
 /// `status source reason`, without `ServiceGraph` and what is absent.

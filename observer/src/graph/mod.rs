@@ -12,11 +12,23 @@
 //! - Where several edges allow a flow, the weakest of what they ask for is asked for.
 
 mod compile;
+mod condition;
+mod declarations;
 mod error;
 mod evaluate;
+mod import;
+mod kinds;
+mod policies;
+mod policy;
+mod selector;
 mod service_graph;
 
 pub use compile::{Graph, Warning};
+pub use declarations::{Declarations, MAX_OBJECTS, ObjectName};
 pub use error::GraphError;
-pub use evaluate::{AuthenticationRequirement, EncryptionRequirement, Evaluation, HttpFacts, Query};
-pub use service_graph::{ServiceGraph, read};
+pub use evaluate::{
+    AuthenticationRequirement, EncryptionRequirement, Evaluation, HttpFacts, NamespaceLabels, Query,
+};
+pub use kinds::GraphKind;
+pub use policy::SourceKind;
+pub use service_graph::ServiceGraph;

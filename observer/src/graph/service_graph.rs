@@ -1,5 +1,5 @@
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -9,7 +9,6 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::error::GraphError;
 use super::evaluate::{AuthenticationRequirement, EncryptionRequirement};
-use crate::manifest;
 
 const API_VERSION: &str = "observer.dev/v1alpha1";
 const KIND: &str = "ServiceGraph";
@@ -66,23 +65,6 @@ pub(super) struct HttpRule {
     pub(super) methods: Vec<Arc<str>>,
     /// Without a `/` at its end.
     pub(super) path_prefix: Option<Arc<str>>,
-}
-
-/// Reads the ServiceGraphs of a file, or of the *.yaml, *.yml and *.json of a directory. Other kinds are passed over.
-///
-/// # Errors
-/// Something cannot be read, is not what a ServiceGraph may say, or no graph is there.
-pub fn read(path: &Path) -> Result<Vec<ServiceGraph>, GraphError> {
-    let mut graphs = Vec::new();
-    for document in manifest::read(path)? {
-        if document.kind == KIND {
-            graphs.push(ServiceGraph::from_value(document.file, &document.api_version, document.value)?);
-        }
-    }
-    match graphs.is_empty() {
-        true => Err(GraphError::NoGraph { path: path.to_owned() }),
-        false => Ok(graphs),
-    }
 }
 
 impl ServiceGraph {

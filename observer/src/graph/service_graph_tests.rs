@@ -1,7 +1,8 @@
 use std::fs;
+use std::path::Path;
 
 use super::*;
-use crate::graph::Graph;
+use crate::graph::{Declarations, Graph};
 
 const GOOD: &str = "apiVersion: observer.dev/v1alpha1
 kind: ServiceGraph
@@ -44,7 +45,9 @@ fn load(name: &str, files: &[(&str, &str)]) -> Result<Vec<ServiceGraph>, String>
         [(file, _)] => directory.0.join(file),
         _ => directory.0.clone(),
     };
-    read(&path).map_err(|error| {
+    let mut declarations = Declarations::default();
+    let graphs = declarations.read(&path).map(|()| declarations.service_graphs().cloned().collect());
+    graphs.map_err(|error| {
         let text = error.to_string();
         assert_eq!(text.lines().count(), 1, "{text}");
         text.replace(&format!("{}/", directory.0.display()), "")
@@ -114,7 +117,7 @@ fn every_form_of_an_end_is_read() {
 
 #[test]
 fn a_missing_file_and_an_empty_directory_name_themselves() {
-    let text = read(Path::new("/nonexistent/g.yaml")).unwrap_err().to_string();
+    let text = Declarations::default().read(Path::new("/nonexistent/g.yaml")).unwrap_err().to_string();
     assert!(text.starts_with("graph /nonexistent/g.yaml: No such file or directory"), "{text}");
     let text = load("empty", &[]).unwrap_err();
     assert!(text.contains("no *.yaml, *.yml or *.json in it"), "{text}");
@@ -144,7 +147,10 @@ fn yaml_that_is_not_kubernetes_says_what_is_missing_where() {
 #[test]
 fn a_file_without_a_graph_says_so() {
     for text in ["", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"] {
-        assert_eq!(error("none", text), "graph g.yaml: no ServiceGraph in it; add one, or leave --graph out");
+        assert_eq!(
+            error("none", text),
+            "graph g.yaml: nothing in it declares edges; add a ServiceGraph or a policy, or leave --graph out"
+        );
     }
 }
 
@@ -259,12 +265,8 @@ fn a_graph_of_wildcards_names_everybody() {
 
 #[test]
 fn the_same_graph_twice_names_both_files() {
-    let graphs = load("twice", &[("1.yaml", GOOD), ("2.yaml", GOOD)]).unwrap();
-    let text = Graph::compile(graphs).unwrap_err().to_string();
-    assert!(
-        text.contains("2.yaml: ServiceGraph shop/shop is also in ") && text.contains("1.yaml; keep one"),
-        "{text}"
-    );
+    let text = load("twice", &[("1.yaml", GOOD), ("2.yaml", GOOD)]).unwrap_err();
+    assert!(text.contains("2.yaml: ServiceGraph shop/shop is also in 1.yaml; keep one"), "{text}");
 }
 
 #[test]

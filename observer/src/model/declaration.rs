@@ -23,6 +23,12 @@ pub struct Declaration {
     /// The object that decided: `ServiceGraph shop/shop`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<Arc<str>>,
+    /// Where in that object: `spec.edges[0]`, `spec.ingress[1]`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub clause: Option<Arc<str>>,
+    /// Objects of other kinds that would allow an `unexpected` flow.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub against: Vec<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<Cow<'static, str>>,
 }

@@ -27,7 +27,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{KeysAt, LinkEncryption, LogLevel, Output, RunSettings};
 use crate::cluster::{self, Access, KeySource, Keys, Resource, Watches};
-use crate::graph::{self, Graph};
+use crate::graph::{Declarations, Graph};
 use crate::identity::{self, Index, Inventory};
 use crate::probe::{self, Canary, CgroupRoot, HookState, Probe};
 use crate::protocol;
@@ -269,11 +269,11 @@ fn index(settings: &RunSettings, surveyor: &mut Surveyor) -> Result<Index> {
 }
 
 fn graph(settings: &RunSettings, index: &Index) -> Result<Graph> {
-    let mut graphs = Vec::new();
+    let mut declarations = Declarations::default();
     for path in &settings.graphs {
-        graphs.extend(graph::read(path)?);
+        declarations.read(path)?;
     }
-    let (graph, mut warnings) = Graph::compile(graphs)?;
+    let (graph, mut warnings) = declarations.compile()?;
     if settings.inventory.is_some() {
         warnings.extend(graph.names_nobody(&|namespace, name| index.knows_service_account(namespace, name))?);
     }

@@ -14,8 +14,8 @@ use super::session::{Awaited, Facts, Outcome, Session};
 use crate::conntrack::{Flow, Role, Stage};
 use crate::graph::{AuthenticationRequirement, EncryptionRequirement, Evaluation, Graph, HttpFacts, Query};
 use crate::model::{
-    AuthenticationStatus, Declaration, DeclarationStatus, Direction, Encryption, EncryptionStatus,
-    FindingKind, Identity, LastRequest, Protocol, Timestamp, Transport,
+    Authentication, AuthenticationStatus, Declaration, DeclarationStatus, Direction, Encryption,
+    EncryptionStatus, FindingKind, Identity, LastRequest, Protocol, Timestamp, Transport,
 };
 use crate::posture::{Seen, TokenSeen};
 use crate::protocol::{self, Interest};
@@ -79,7 +79,7 @@ impl World {
             let facts = &mut flow.session.facts;
             (facts.classified && facts.declaration.is_none(), std::mem::take(&mut facts.pending))
         };
-        let evaluation = self.evaluate(&ends, None);
+        let evaluation = self.evaluate(&ends, flow.session.facts.encryption.status, None);
         if first_time {
             flow.session.facts.declaration = Some(evaluation.declaration.clone());
         }
@@ -164,7 +164,7 @@ impl World {
         if ends.may_become_known() {
             return false;
         }
-        let evaluation = self.evaluate(&ends, None);
+        let evaluation = self.evaluate(&ends, flow.session.facts.encryption.status, None);
         let facts = &mut flow.session.facts;
         facts.identity = Awaited::No;
         facts.edge = Some(self.sinks.metrics.edge(&ends.edge));
@@ -194,7 +194,12 @@ impl World {
         true
     }
 
-    fn evaluate(&self, ends: &Ends, http: Option<HttpFacts<'_>>) -> Evaluation {
+    fn evaluate(
+        &self,
+        ends: &Ends,
+        encryption: EncryptionStatus,
+        request: Option<(HttpFacts<'_>, &Authentication)>,
+    ) -> Evaluation {
         self.graph.evaluate(&Query {
             client: &ends.client,
             client_ip: ends.client_address.ip,
@@ -202,7 +207,10 @@ impl World {
             server_ip: ends.server_address.ip,
             port: ends.server_address.port,
             transport: ends.edge.transport,
-            http,
+            encryption,
+            http: request.map(|(facts, _)| facts),
+            authentication: request.map(|(_, authentication)| authentication),
+            namespaces: &(),
         })
     }
 
@@ -211,7 +219,9 @@ impl World {
         let Outcome { judgement, others, proxy_credential, method, path } = outcome;
         let http = method.as_deref().map(|method| HttpFacts { method, path: path.as_deref() });
         let judged = if self.graph.has_http_rules() && http.is_some() {
-            let evaluation = self.evaluate(&ends, http);
+            let encryption = flow.session.facts.encryption.status;
+            let request = http.map(|http| (http, &judgement.authentication));
+            let evaluation = self.evaluate(&ends, encryption, request);
             if let Some(declaration) = &mut flow.session.facts.declaration {
                 worsen(declaration, &evaluation.declaration);
             }

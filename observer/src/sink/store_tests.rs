@@ -77,6 +77,7 @@ fn an_unexpected_calls_reason_is_the_declarations() {
         status: DeclarationStatus::Unexpected,
         source: Some("ServiceGraph shop/shop".into()),
         reason: Some("port".into()),
+        ..Declaration::default()
     };
     add(&mut store, record);
     assert_eq!(store.findings(&everything())[0].reason.as_deref(), Some("port"));

@@ -182,7 +182,7 @@ fn bad_input_is_one_line_that_names_its_cause_and_the_way_out() -> Result<()> {
         (
             &["run", "--inventory", &path("pod.yaml"), "--graph", &path("pod.yaml")],
             1,
-            &[&path("pod.yaml"), "no ServiceGraph", "leave --graph out"],
+            &[&path("pod.yaml"), "nothing in it declares edges", "leave --graph out"],
         ),
         (
             &["run", "--inventory", &path("pod.yaml"), "--graph", &path("nobody.yaml")],

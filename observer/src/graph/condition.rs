@@ -1,0 +1,346 @@
+//! What a rule asks of a flow, and the three answers there are.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::evaluate::{HttpFacts, Query};
+use super::selector::Selector;
+use crate::model::{AuthenticationStatus, EncryptionStatus, Identity, Pod, Transport};
+
+/// Whether something holds. What was not seen is unknown, for a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Truth {
+    Yes,
+    No,
+    Unknown(&'static str),
+}
+
+/// The request was not seen, but the ports fit.
+pub(super) const HTTP_UNSEEN: &str = "http-unseen";
+
+impl Truth {
+    /// Kleene's strong logic of three values.
+    pub fn and(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::No => Self::No,
+            Self::Yes => other(),
+            Self::Unknown(reason) => match other() {
+                Self::No => Self::No,
+                // What cannot be seen at all says more than a request that did not come yet.
+                Self::Unknown(other) if reason == HTTP_UNSEEN => Self::Unknown(other),
+                _ => Self::Unknown(reason),
+            },
+        }
+    }
+
+    pub fn or(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Yes => Self::Yes,
+            Self::No => other(),
+            Self::Unknown(reason) => match other() {
+                Self::Yes => Self::Yes,
+                // The one that only waits for a request is nearer to an answer.
+                Self::Unknown(HTTP_UNSEEN) => Self::Unknown(HTTP_UNSEEN),
+                _ => Self::Unknown(reason),
+            },
+        }
+    }
+}
+
+impl std::ops::Not for Truth {
+    type Output = Self;
+
+    fn not(self) -> Self {
+        match self {
+            Self::Yes => Self::No,
+            Self::No => Self::Yes,
+            unknown @ Self::Unknown(_) => unknown,
+        }
+    }
+}
+
+impl From<bool> for Truth {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Yes } else { Self::No }
+    }
+}
+
+/// One of the two ends of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Client,
+    Server,
+}
+
+/// A tree of questions.
+#[derive(Clone, Debug)]
+pub(super) enum Condition {
+    /// An empty one holds.
+    All(Vec<Condition>),
+    /// An empty one does not.
+    Any(Vec<Condition>),
+    Not(Box<Condition>),
+    /// A pod of a namespace of that name, or of any, that the selector means.
+    Pods {
+        end: End,
+        namespaces: Namespaces,
+        pods: Selector,
+    },
+    /// Runs as one of these ServiceAccounts, whatever it shows: what the kernel and the API server say of it.
+    ServiceAccount {
+        end: End,
+        namespace: Pattern,
+        name: Pattern,
+    },
+    /// An address that is no pod's: what a pod's address is worth changes with every restart.
+    Outside {
+        end: End,
+        ranges: Vec<IpNet>,
+        except: Vec<IpNet>,
+    },
+    /// Any address, pods' among them.
+    Address {
+        end: End,
+        ranges: Vec<IpNet>,
+    },
+    Node {
+        end: End,
+    },
+    External {
+        end: End,
+    },
+    /// The client is on the server's own node, and no pod.
+    OwnNode,
+    Port(Ports),
+    /// The name of a port of the server's pod.
+    NamedPort {
+        name: Arc<str>,
+        transport: Transport,
+    },
+    Method(Vec<Pattern>),
+    Path(Vec<Pattern>),
+    /// Both ends have shown certificates: proven, or inferred from what only a mesh's proxies say.
+    MutualTls,
+    /// A verified token, by `issuer/subject`.
+    RequestPrincipal(Vec<Pattern>),
+    /// Cannot be told from flows.
+    Unseen(&'static str),
+}
+
+/// Whose pods are meant.
+#[derive(Clone, Debug)]
+pub(super) enum Namespaces {
+    Named(Arc<str>),
+    Selected(Selector),
+}
+
+/// Ports of a transport; none of either: any.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ports {
+    pub transport: Option<Transport>,
+    /// First and last.
+    pub range: Option<(u16, u16)>,
+}
+
+/// A text, or its beginning or end: `abc`, `abc*`, `*abc`, and `*` for any that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Pattern {
+    Exact(Arc<str>),
+    Prefix(Arc<str>),
+    Suffix(Arc<str>),
+    Present,
+}
+
+impl Pattern {
+    pub fn of(text: &str) -> Self {
+        match (text.strip_suffix('*'), text.strip_prefix('*')) {
+            (Some(""), _) => Self::Present,
+            (Some(prefix), _) => Self::Prefix(prefix.into()),
+            (None, Some(suffix)) => Self::Suffix(suffix.into()),
+            (None, None) => Self::Exact(text.into()),
+        }
+    }
+
+    pub fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Exact(wanted) => **wanted == *text,
+            Self::Prefix(prefix) => text.starts_with(&**prefix),
+            Self::Suffix(suffix) => text.ends_with(&**suffix),
+            Self::Present => !text.is_empty(),
+        }
+    }
+}
+
+impl Condition {
+    /// Holds always.
+    pub const ALWAYS: Self = Self::All(Vec::new());
+
+    pub fn holds(&self, query: &Query<'_>) -> Truth {
+        match self {
+            Self::All(parts) => parts.iter().fold(Truth::Yes, |truth, part| truth.and(|| part.holds(query))),
+            Self::Any(parts) => parts.iter().fold(Truth::No, |truth, part| truth.or(|| part.holds(query))),
+            Self::Not(part) => !part.holds(query),
+            Self::Pods { end, namespaces, pods } => is_pod(query, *end, namespaces, pods),
+            Self::ServiceAccount { end, namespace, name } => match query.end(*end) {
+                Identity::Unknown(_) => Truth::Unknown(end.unknown()),
+                identity => identity
+                    .service_account()
+                    .is_some_and(|account| namespace.matches(account.0) && name.matches(account.1))
+                    .into(),
+            },
+            Self::Outside { end, ranges, except } => match query.end(*end) {
+                Identity::Unknown(_) => Truth::Unknown(end.unknown()),
+                Identity::Pod(_) | Identity::ServiceAccount { .. } => Truth::No,
+                Identity::Node(_) | Identity::External => {
+                    let ip = query.ip(*end);
+                    let within = |ranges: &[IpNet]| ranges.iter().any(|range| range.contains(&ip));
+                    (within(ranges) && !within(except)).into()
+                }
+            },
+            Self::Address { end, ranges } => {
+                let ip = query.ip(*end);
+                ranges.iter().any(|range| range.contains(&ip)).into()
+            }
+            Self::Node { end } => match query.end(*end) {
+                Identity::Unknown(_) => Truth::Unknown(end.unknown()),
+                identity => matches!(identity, Identity::Node(_)).into(),
+            },
+            Self::External { end } => match query.end(*end) {
+                Identity::Unknown(_) => Truth::Unknown(end.unknown()),
+                identity => matches!(identity, Identity::External).into(),
+            },
+            Self::OwnNode => is_own_node(query),
+            Self::Port(ports) => ports.holds(query),
+            Self::NamedPort { name, transport } => named_port(query, name, *transport),
+            Self::Method(methods) => match query.http {
+                None => Truth::Unknown(HTTP_UNSEEN),
+                Some(facts) => methods.iter().any(|method| method.matches(facts.method)).into(),
+            },
+            Self::Path(paths) => match query.http.and_then(plain_path) {
+                None => Truth::Unknown(HTTP_UNSEEN),
+                Some(path) => paths.iter().any(|pattern| pattern.matches(path)).into(),
+            },
+            Self::MutualTls => match query.encryption {
+                EncryptionStatus::Mtls => Truth::Yes,
+                EncryptionStatus::Plaintext => Truth::No,
+                // TLS 1.3 hides whether the client showed a certificate.
+                EncryptionStatus::Tls => Truth::Unknown("client-certificate-unseen"),
+                EncryptionStatus::Unknown => Truth::Unknown("encryption-unknown"),
+            },
+            Self::RequestPrincipal(principals) => request_principal(query, principals),
+            Self::Unseen(reason) => Truth::Unknown(reason),
+        }
+    }
+}
+
+impl Condition {
+    /// Its answer can depend on a request.
+    pub fn asks_of_requests(&self) -> bool {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(Self::asks_of_requests),
+            Self::Not(part) => part.asks_of_requests(),
+            Self::Method(_) | Self::Path(_) | Self::RequestPrincipal(_) => true,
+            _ => false,
+        }
+    }
+}
+
+impl End {
+    const fn unknown(self) -> &'static str {
+        match self {
+            Self::Client => "client-unknown",
+            Self::Server => "server-unknown",
+        }
+    }
+}
+
+impl Ports {
+    pub fn holds(&self, query: &Query<'_>) -> Truth {
+        if self.transport.is_some_and(|transport| transport != query.transport) {
+            return Truth::No;
+        }
+        match (self.range, query.server) {
+            (None, _) => Truth::Yes,
+            // It was dialled by its Service: that one's port is known, and rules speak of the pod's.
+            (Some(_), Identity::ServiceAccount { .. }) => Truth::Unknown("service-port"),
+            (Some((first, last)), _) => (first..=last).contains(&query.port).into(),
+        }
+    }
+}
+
+fn is_pod(query: &Query<'_>, end: End, namespaces: &Namespaces, pods: &Selector) -> Truth {
+    let (namespace, pod): (&str, Option<&Pod>) = match query.end(end) {
+        Identity::Unknown(_) => return Truth::Unknown(end.unknown()),
+        Identity::Node(_) | Identity::External => return Truth::No,
+        Identity::ServiceAccount { namespace, .. } => (namespace, None),
+        Identity::Pod(pod) => (&pod.namespace, Some(pod)),
+    };
+    let of_namespace = match namespaces {
+        Namespaces::Named(name) => (**name == *namespace).into(),
+        Namespaces::Selected(selector) if selector.is_empty() => Truth::Yes,
+        Namespaces::Selected(selector) => match query.namespaces.labels(namespace) {
+            None => Truth::Unknown("namespace-unknown"),
+            Some(labels) => selector
+                .matches(|key| labels.iter().find(|(known, _)| **known == *key).map(|(_, value)| &**value))
+                .into(),
+        },
+    };
+    of_namespace.and(|| match pod {
+        _ if pods.is_empty() => Truth::Yes,
+        Some(pod) => pods.matches(|key| pod.label(key)).into(),
+        None => Truth::Unknown("service-backend"),
+    })
+}
+
+fn is_own_node(query: &Query<'_>) -> Truth {
+    match (query.client, query.server) {
+        (Identity::Node(node), Identity::Pod(pod)) => match &pod.node {
+            Some(own) => (own == node).into(),
+            None => Truth::Unknown("node-unknown"),
+        },
+        (Identity::Unknown(_), _) => Truth::Unknown(End::Client.unknown()),
+        _ => Truth::No,
+    }
+}
+
+fn named_port(query: &Query<'_>, name: &str, transport: Transport) -> Truth {
+    if transport != query.transport {
+        return Truth::No;
+    }
+    match query.server {
+        Identity::Pod(pod) => pod
+            .ports
+            .iter()
+            .any(|port| port.name.as_deref() == Some(name) && port.number == query.port)
+            .into(),
+        Identity::ServiceAccount { .. } => Truth::Unknown("service-port"),
+        Identity::Unknown(_) => Truth::Unknown(End::Server.unknown()),
+        // Only containers have named ports.
+        Identity::Node(_) | Identity::External => Truth::No,
+    }
+}
+
+fn request_principal(query: &Query<'_>, principals: &[Pattern]) -> Truth {
+    let Some(authentication) = query.authentication else { return Truth::Unknown(HTTP_UNSEEN) };
+    match authentication.status {
+        AuthenticationStatus::None | AuthenticationStatus::Invalid => Truth::No,
+        AuthenticationStatus::Present => Truth::Unknown("token-unverified"),
+        AuthenticationStatus::Unknown => Truth::Unknown("credential-unseen"),
+        AuthenticationStatus::Verified => {
+            let Some(token) = &authentication.token else { return Truth::Unknown("token-unverified") };
+            let (Some(issuer), Some(subject)) = (&token.issuer, &token.subject) else { return Truth::No };
+            let principal = format!("{issuer}/{subject}");
+            principals.iter().any(|pattern| pattern.matches(&principal)).into()
+        }
+    }
+}
+
+/// Without its query, if it starts at the root and holds nothing that leads back up (RFC 3986 section 5.2.4): then its
+/// first segments are what the server goes by.
+pub(super) fn plain_path(facts: HttpFacts<'_>) -> Option<&str> {
+    let climbs =
+        |segment: &str| ["..", ".%2e", "%2e.", "%2e%2e"].iter().any(|up| segment.eq_ignore_ascii_case(up));
+    let path = facts.path?.split(['?', '#']).next().unwrap_or_default();
+    (path.starts_with('/') && !path.split('/').any(climbs)).then_some(path)
+}

@@ -1,0 +1,220 @@
+//! Which policies govern a flow, and what those of each kind say of it together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::condition::{HTTP_UNSEEN, Truth};
+use super::evaluate::Query;
+use super::policy::{Action, Direction, Policy, SourceKind};
+use crate::model::{DeclarationStatus, Identity, Pod};
+
+/// All imported policies, by whom they may govern.
+#[derive(Debug, Default)]
+pub(super) struct Policies {
+    all: Vec<Policy>,
+    of_namespace: HashMap<Arc<str>, Places>,
+    of_every_namespace: Places,
+}
+
+/// Places in [`Policies::all`].
+#[derive(Debug, Default)]
+struct Places {
+    /// By one of the labels that their selectors ask for: a pod without it is not governed.
+    by_label: HashMap<Arc<str>, HashMap<Arc<str>, Vec<usize>>>,
+    others: Vec<usize>,
+}
+
+/// What the policies of one kind say of a flow in one direction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opinion<'p> {
+    pub kind: SourceKind,
+    pub status: DeclarationStatus,
+    pub policy: &'p Policy,
+    /// The rule that decided, if one did.
+    pub clause: Option<&'p Arc<str>>,
+    pub reason: Option<&'static str>,
+}
+
+/// What has been gathered of one kind and direction.
+#[derive(Clone, Copy, Default)]
+struct Tally<'p> {
+    /// One that governs the flow: the first that denies by default, if one does.
+    governor: Option<(&'p Policy, bool)>,
+    /// It is not known whether one governs it.
+    maybe_governed: Option<(&'p Policy, &'static str)>,
+    denied: Option<(&'p Policy, &'p Arc<str>)>,
+    maybe_denied: Option<(&'p Policy, &'p Arc<str>, &'static str)>,
+    allowed: Option<(&'p Policy, &'p Arc<str>)>,
+    maybe_allowed: Option<(&'p Policy, &'p Arc<str>, &'static str)>,
+}
+
+impl Policies {
+    pub fn new(all: Vec<Policy>) -> Self {
+        let mut policies = Self::default();
+        for (place, policy) in all.iter().enumerate() {
+            let places = match &policy.subject.namespace {
+                Some(namespace) => policies.of_namespace.entry(namespace.clone()).or_default(),
+                None => &mut policies.of_every_namespace,
+            };
+            match policy.subject.pods.match_labels.first_key_value() {
+                Some((key, value)) => {
+                    let of_key = places.by_label.entry(key.clone()).or_default();
+                    of_key.entry(value.clone()).or_default().push(place);
+                }
+                None => places.others.push(place),
+            }
+        }
+        policies.all = all;
+        policies
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub fn all(&self) -> &[Policy] {
+        &self.all
+    }
+
+    /// What each kind says that governs the flow, in either direction.
+    pub fn opinions<'p>(&'p self, query: &Query<'_>, mut tell: impl FnMut(Opinion<'p>)) {
+        if self.is_empty() {
+            return;
+        }
+        for (direction, subject) in [(Direction::Ingress, query.server), (Direction::Egress, query.client)] {
+            let mut tallies = [Tally::default(); SourceKind::ALL.len()];
+            self.governing(subject, |policy| {
+                if policy.direction == direction {
+                    tallies[policy.kind as usize].take(policy, query);
+                }
+            });
+            for (kind, tally) in SourceKind::ALL.into_iter().zip(tallies) {
+                if let Some(opinion) = tally.opinion(kind) {
+                    tell(opinion);
+                }
+            }
+        }
+    }
+
+    /// The policies whose subject this is, or may be.
+    fn governing<'p>(&'p self, subject: &Identity, mut tell: impl FnMut(&'p Policy)) {
+        let Some((namespace, account)) = subject.service_account() else { return };
+        let pod = subject.pod();
+        // Policies do not reach pods that use their node's network.
+        if pod.is_some_and(|pod| pod.host_network) {
+            return;
+        }
+        for places in [self.of_namespace.get(namespace), Some(&self.of_every_namespace)].into_iter().flatten()
+        {
+            let mut consider = |place: usize| {
+                let policy = &self.all[place];
+                let accounts = &policy.subject.service_accounts;
+                let means = pod.is_none_or(|pod| policy.subject.pods.matches(|key| pod.label(key)));
+                if means && (accounts.is_empty() || accounts.iter().any(|name| name.matches(account))) {
+                    tell(policy);
+                }
+            };
+            places.others.iter().copied().for_each(&mut consider);
+            places.with_labels_of(pod.map(|pod| &**pod), &mut consider);
+        }
+    }
+}
+
+impl Places {
+    /// Without a pod, its labels are not known: it may be any.
+    fn with_labels_of(&self, pod: Option<&Pod>, consider: &mut impl FnMut(usize)) {
+        let Some(pod) = pod else {
+            self.by_label.values().flat_map(HashMap::values).flatten().copied().for_each(consider);
+            return;
+        };
+        if self.by_label.is_empty() {
+            return;
+        }
+        for (key, value) in pod.labels() {
+            let places = self.by_label.get(key).and_then(|of_key| of_key.get(value));
+            places.into_iter().flatten().copied().for_each(&mut *consider);
+        }
+    }
+}
+
+impl<'p> Tally<'p> {
+    fn take(&mut self, policy: &'p Policy, query: &Query<'_>) {
+        let selected = !policy.subject.pods.is_empty();
+        let mut governs = policy.subject.when.as_ref().map_or(Truth::Yes, |when| when.holds(query));
+        let subject = if policy.direction == Direction::Ingress { query.server } else { query.client };
+        if selected && subject.pod().is_none() {
+            // Known by its Service alone: its labels are not known.
+            governs = governs.and(|| Truth::Unknown("service-backend"));
+        }
+        match governs {
+            Truth::No => return,
+            Truth::Unknown(reason) if policy.denies_by_default => {
+                self.maybe_governed.get_or_insert((policy, reason));
+            }
+            Truth::Unknown(_) => {}
+            Truth::Yes => match self.governor {
+                Some((_, true)) => {}
+                Some(_) if !policy.denies_by_default => {}
+                _ => self.governor = Some((policy, policy.denies_by_default)),
+            },
+        }
+        for rule in &policy.rules {
+            match (rule.action, rule.when.holds(query).and(|| governs)) {
+                (_, Truth::No) => {}
+                (Action::Deny, Truth::Yes) => {
+                    self.denied.get_or_insert((policy, &rule.clause));
+                }
+                (Action::Deny, Truth::Unknown(reason)) => {
+                    self.maybe_denied.get_or_insert((policy, &rule.clause, reason));
+                }
+                (Action::Allow, Truth::Yes) => {
+                    self.allowed.get_or_insert((policy, &rule.clause));
+                }
+                (Action::Allow, Truth::Unknown(reason)) => {
+                    // A request that was not seen yet is nearer to an answer than what cannot be seen.
+                    if self
+                        .maybe_allowed
+                        .is_none_or(|(_, _, before)| before != reason && reason == HTTP_UNSEEN)
+                    {
+                        self.maybe_allowed = Some((policy, &rule.clause, reason));
+                    }
+                }
+            }
+        }
+    }
+
+    /// `None`: nobody of this kind governs the flow.
+    fn opinion(self, kind: SourceKind) -> Option<Opinion<'p>> {
+        use DeclarationStatus::{Allowed, Unevaluable, Unexpected};
+        let of = |status, policy, clause, reason| Some(Opinion { kind, status, policy, clause, reason });
+        if let Some((policy, clause)) = self.denied {
+            return of(Unexpected, policy, Some(clause), None);
+        }
+        // Whether it is denied if no rule says anything of it.
+        let (denies, governor) = match (self.governor, self.maybe_governed) {
+            (Some((policy, true)), _) => (Truth::Yes, policy),
+            (Some((policy, false)), None) => (Truth::No, policy),
+            (_, Some((policy, reason))) => (Truth::Unknown(reason), policy),
+            (None, None) => return None,
+        };
+        if let Some((policy, clause, reason)) = self.maybe_denied {
+            // Whether a rule denies it does not matter where none allows it.
+            let hopeless = denies == Truth::Yes && self.allowed.is_none() && self.maybe_allowed.is_none();
+            if !hopeless {
+                return of(Unevaluable, policy, Some(clause), Some(reason));
+            }
+        }
+        if let Some((policy, clause)) = self.allowed {
+            return of(Allowed, policy, Some(clause), None);
+        }
+        match (denies, self.maybe_allowed) {
+            (Truth::No, _) => of(Allowed, governor, None, None),
+            (_, Some((policy, clause, reason @ HTTP_UNSEEN))) => {
+                of(Allowed, policy, Some(clause), Some(reason))
+            }
+            (_, Some((policy, clause, reason))) => of(Unevaluable, policy, Some(clause), Some(reason)),
+            (Truth::Yes, None) => of(Unexpected, governor, None, None),
+            (Truth::Unknown(reason), None) => of(Unevaluable, governor, None, Some(reason)),
+        }
+    }
+}
