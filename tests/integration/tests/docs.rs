@@ -40,7 +40,9 @@ fn every_command_of_every_page_is_run_by_somebody() -> Result<()> {
             if NOT_IN_CI.contains(&name) {
                 continue;
             }
-            ensure!(xtask.len() == 1, "{typed:?}: CI runs it without arguments");
+            // CI gives the demo both ways.
+            let more = xtask.get(1..).unwrap_or_default();
+            ensure!(more.is_empty() || (name, more) == ("demo", &["--alerts"]), "{typed:?}: CI does not");
             let called = format!("{name}::");
             let is_called = |line: &str| line.contains(&called) && line.contains("stages");
             ensure!(stages.lines().chain(tests.lines()).any(is_called), "CI has no stage of {typed:?}");

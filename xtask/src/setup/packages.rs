@@ -79,10 +79,11 @@ impl Packages {
         let wanted = |tool: &&Tool| match purpose {
             Purpose::Build | Purpose::Chart | Purpose::Fuzz => false,
             Purpose::Demo => tool.demo,
+            Purpose::Alerts => tool.demo || tool.package == "prometheus",
             Purpose::Test | Purpose::All => true,
         };
         let modules: &[_] = match purpose {
-            Purpose::Build | Purpose::Demo | Purpose::Fuzz | Purpose::Chart => &[],
+            Purpose::Build | Purpose::Demo | Purpose::Alerts | Purpose::Fuzz | Purpose::Chart => &[],
             Purpose::Test | Purpose::All => &MODULES,
         };
         Self { toolchain, tools: TOOLS.iter().filter(wanted).collect(), modules }
