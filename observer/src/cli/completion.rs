@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, Command, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 
 use super::output::{Ended, Printer};
@@ -30,7 +30,18 @@ pub(super) fn run<W: Write>(args: &CompletionArgs, out: &mut Printer<W>) -> Resu
         CompletedShell::Fish => Shell::Fish,
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "observer", &mut script);
+    clap_complete::generate(shell, &mut shown(), "observer", &mut script);
     let script = String::from_utf8_lossy(&script);
     Ended::or_error(out.print(&script).and_then(|()| out.flush()))
+}
+
+/// The command line without what is not for people.
+fn shown() -> Command {
+    let all = Cli::command();
+    let shown = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    Command::new("observer")
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .args(all.get_arguments().cloned())
+        .subcommands(shown)
 }

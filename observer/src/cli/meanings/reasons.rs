@@ -120,6 +120,7 @@ pub const REASONS: &[Meaning] = &[
     why(ENCRYPTION, "gss-encryption", "Postgres with GSSAPI encryption, which is no TLS and is not read."),
     why(ENCRYPTION, "sasl-layer", "LDAP with SASL, which may encrypt what follows."),
     why(ENCRYPTION, "ssh-encryption", "SSH, which encrypts in its own way."),
+    why(AUTHENTICATION, "encrypted", "The requests are inside TLS, where nothing is read."),
     why(AUTHENTICATION, "expired", "The token's time (`exp`) is over."),
     why(AUTHENTICATION, "not-yet-valid", "The token's time (`nbf`) has not begun. Look at the clocks."),
     why(AUTHENTICATION, "bad-signature", "The issuer's key with the token's key id did not sign it."),
