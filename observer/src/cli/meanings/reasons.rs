@@ -28,7 +28,7 @@ pub const REASONS: &[Meaning] = &[
     why(
         PRINCIPAL,
         "service-address",
-        "A Service was dialled and no server answered; it has no endpoints that would tell whose it is.",
+        "The address is a Service's, and no server answered that would tell which pod was meant.",
     ),
     why(
         PRINCIPAL,
