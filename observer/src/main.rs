@@ -22,6 +22,8 @@ fn main() -> ExitCode {
             Ok(false) => Ok(()),
             Err(error) => Err(error),
         },
+        Command::Explain(args) => cli::run_explain(&args),
+        Command::Completion(args) => cli::run_completion(&args),
         Command::Doctor(args) => return cli::doctor::run(&args),
         Command::Canary(args) => return probe::canary_main(&args.cgroup),
     };

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::feed::Entry;
+use super::flow_table::{FlowTable, Width};
 use super::metrics::Metrics;
-use super::table::FlowTable;
 
 /// Records that may wait for stdout: about 6 MB of them.
 pub const FLOW_LOG_QUEUE: usize = 4_096;
@@ -110,7 +110,7 @@ impl<W: Write> Writer<W> {
     fn new(out: W, style: Style, metrics: Arc<Metrics>) -> Self {
         let text = match style {
             Style::Json => None,
-            Style::Text { colour } => Some(FlowTable::new(colour)),
+            Style::Text { colour } => Some(FlowTable::new(Width::Narrow, colour)),
         };
         Self { out, text, metrics, buffer: Vec::with_capacity(BUFFER), stump: false, complained: false }
     }

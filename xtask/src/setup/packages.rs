@@ -25,7 +25,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 28] = [
+const TOOLS: [Tool; 31] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -54,6 +54,9 @@ const TOOLS: [Tool; 28] = [
     tool("runc", "runc", false),
     tool("skopeo", "skopeo", false),
     tool("promtool", "prometheus", false),
+    tool("zsh", "zsh", false),
+    tool("fish", "fish", false),
+    tool("script", "bsdutils", false),
 ];
 
 /// Python modules that tests import: Debian's own Python has to find them, whatever other there is.
