@@ -1,5 +1,6 @@
 //! Stage `cli`: the command line, the config file, and the commands that ask a running daemon.
 
+mod changes;
 mod client;
 mod config;
 pub mod doctor;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::probe::CANARY_COMMAND;
+pub use changes::{Changes, LIVE_KEYS};
 pub use config::{ConfigFile, Exemption, LinkEncryption};
 pub use doctor::DoctorArgs;
 pub use edges::EdgesArgs;
@@ -30,7 +32,7 @@ pub use output::Format;
 pub use parse::{one_line, with_causes};
 pub use posture::PostureArgs;
 pub use run::{LogLevel, Output, RunArgs};
-pub use settings::{IssuerKeys, KeysAt, RunSettings};
+pub use settings::{IssuerKeys, KeysAt, RunSettings, Source};
 
 /// Shows which service calls which, as whom, encrypted or not, with which credential, declared or not.
 #[derive(Clone, Debug, Parser)]

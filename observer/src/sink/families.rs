@@ -69,7 +69,10 @@ const fn text(name: &'static str, values: &'static str) -> Label {
     Label { name, values: Values::Text(values) }
 }
 
-fn bare<T>(values: impl IntoIterator<Item = T>, word: fn(T) -> &'static str) -> Vec<(&'static str, &'static str)> {
+fn bare<T>(
+    values: impl IntoIterator<Item = T>,
+    word: fn(T) -> &'static str,
+) -> Vec<(&'static str, &'static str)> {
     values.into_iter().map(|value| (word(value), "")).collect()
 }
 
@@ -399,7 +402,10 @@ pub const USERSPACE_STAGES: [(&str, &str); 8] = [
     ("token", "tokens whose receivers were forgotten: `replayed` turns into `origin-unknown`"),
     ("posture", "what `observer posture` had no room for"),
     ("flow_log", "flow records that stdout's reader was too slow for, or that could not be written"),
-    ("flow_rate", "flow records that stdout did not get because of `flow_rate`; metrics and the socket have them"),
+    (
+        "flow_rate",
+        "flow records that stdout did not get because of `flow_rate`; metrics and the socket have them",
+    ),
     ("api", "flow records that a follower on the socket was too slow for"),
     ("store", "edges and findings that the socket's summaries had no room for"),
 ];
