@@ -391,11 +391,12 @@ families! {
             text("version", "this program's"),
             text("revision", "its source's; absent where the build knew none"),
         ],
-        ..gauge("observer_build_info", "What this program is; always 1", "Never.")
+        ..gauge("observer_build_info", "What this program is; always 1", "Never 0, and always there.")
     };
 }
 
-/// The stages outside the kernel that can lose something, there from the start so that their zero is seen.
+/// The stages outside the kernel that can lose something, there from the start so that their zero is seen, each with
+/// what it lost.
 pub const USERSPACE_STAGES: [(&str, &str); 8] = [
     ("decode", "records of the kernel that could not be read"),
     ("conntrack", "flows that found the table full"),

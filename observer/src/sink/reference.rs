@@ -10,8 +10,9 @@ const INTRODUCTION: &str = "\
 `observer run` serves these on `--listen`, at `/metrics`: in OpenMetrics 1.0, or in the Prometheus text format for who asks
 for that. There are no exemplars: they would name requests. No label holds an address, a pod's name, a path or a token.
 
-A zero, or a series that is not there, is only as good as the coverage beside it: what was lost, cut off or not resolved is
-counted in metrics of its own, and what was not seen is `unknown`, never absent.
+Each metric below says what it means that it is 0, or that a series of it is not there. Either is only as good as
+the coverage beside it: what was lost, cut off or not resolved is counted in metrics of its own, and what was not seen is
+`unknown`, never absent.
 
 ## How many series there are
 
@@ -51,7 +52,7 @@ fn family(page: &mut String, family: &Family) {
         labels(page, family.labels);
         page.push('\n');
     }
-    let _ = writeln!(page, "Zero: {}", family.zero);
+    let _ = writeln!(page, "{}", family.zero);
     let beside: Vec<String> =
         family.beside.iter().map(|metric| format!("`{}`", metric.family().sample_name())).collect();
     if !beside.is_empty() {
@@ -59,19 +60,24 @@ fn family(page: &mut String, family: &Family) {
     }
 }
 
+/// A table of them, and below it what those words mean that do not tell themselves.
 fn labels(page: &mut String, labels: &[Label]) {
     page.push_str("| label | values |\n|---|---|\n");
+    let mut meanings = String::new();
     for Label { name, values } in labels {
         let values = match values {
             Values::Text(text) => (*text).to_owned(),
             Values::Words(words) => {
-                let words = words().into_iter().map(|(word, meaning)| match meaning {
-                    "" => format!("`{word}`"),
-                    _ => format!("`{word}` ({meaning})"),
-                });
-                words.collect::<Vec<_>>().join(", ")
+                let words = words();
+                for (word, meaning) in words.iter().filter(|(_, meaning)| !meaning.is_empty()) {
+                    let _ = writeln!(meanings, "- `{word}`: {meaning}");
+                }
+                words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ")
             }
         };
         let _ = writeln!(page, "| `{name}` | {values} |");
+    }
+    if !meanings.is_empty() {
+        let _ = write!(page, "\n{meanings}");
     }
 }
