@@ -69,7 +69,10 @@ impl Reload {
         runtime: &tokio::runtime::Handle,
     ) -> Self {
         let mut readings = None;
-        if let (Some(path), Some(text)) = (source.args.config.clone(), source.text.clone()) {
+        if let (Some(path), Some(text)) = (source.args.config.clone(), source.text.clone())
+            // A pipe has nothing more to say, which is no empty file.
+            && path.is_file()
+        {
             let (send, receive) = channel(1);
             readings = Some(receive);
             runtime.spawn(look_after(path, source, Watched::new(text), send));

@@ -95,8 +95,8 @@ pub struct Still<'a> {
 pub struct EdgeMetrics {
     name: EdgeName,
     cells: Cells,
-    /// When nobody held it any more, as far as that is known, in nanoseconds since 1970; zero: somebody did.
-    unheld_since: AtomicU64,
+    /// When it was first looked at by who reaps, in nanoseconds since 1970; zero: not yet.
+    known_since: AtomicU64,
     /// Where updates go for which there is no series left; `None` in the overflow edge itself.
     overflow: Option<Arc<EdgeMetrics>>,
     budget: Arc<Budget>,
@@ -128,21 +128,14 @@ impl EdgeMetrics {
         self.cells.last_seen.fetch_max(time.0, Relaxed);
     }
 
-    /// Whether no flow had these counters for `idle`.
-    fn is_idle(&self, held: bool, now: Timestamp, idle: Duration) -> bool {
-        if held {
-            self.unheld_since.store(0, Relaxed);
-            return false;
-        }
-        let unheld = match self.unheld_since.load(Relaxed) {
-            0 => {
-                self.unheld_since.store(now.0, Relaxed);
-                now.0
-            }
-            since => since,
+    /// Whether no flow of it was seen for `idle`.
+    fn is_idle(&self, now: Timestamp, idle: Duration) -> bool {
+        let _ = self.known_since.compare_exchange(0, now.0, Relaxed, Relaxed);
+        // A flow that was counted and has not been written yet has left no time.
+        let used = match self.cells.last_seen.load(Relaxed) {
+            0 => self.known_since.load(Relaxed),
+            seen => seen,
         };
-        // An edge that was seen and let go between two looks was used at least then.
-        let used = unheld.max(self.cells.last_seen.load(Relaxed));
         now.since(Timestamp(used)) >= idle
     }
 
@@ -180,7 +173,7 @@ impl EdgeTable {
         let overflow = EdgeMetrics {
             name: EdgeName::Overflow,
             cells: Cells::default(),
-            unheld_since: AtomicU64::new(0),
+            known_since: AtomicU64::new(0),
             overflow: None,
             budget: budget.clone(),
         };
@@ -202,7 +195,7 @@ impl EdgeTable {
         let fresh = Arc::new(EdgeMetrics {
             name: EdgeName::Edge(edge.clone()),
             cells: Cells::default(),
-            unheld_since: AtomicU64::new(0),
+            known_since: AtomicU64::new(0),
             overflow: Some(self.overflow.clone()),
             budget: self.budget.clone(),
         });
@@ -213,12 +206,13 @@ impl EdgeTable {
     /// Forgets the edges that nobody holds, that had no flow for `idle`, and that `still` has no pod for; answers how
     /// many series that gave back. One of them that is asked for again starts at zero.
     ///
-    /// No update can be lost: who has none of the lock's time holds the counters, and then they stay.
+    /// No update is lost: whoever may still count holds the counters, and nobody gets hold of them meanwhile.
     pub fn reap(&self, now: Timestamp, idle: Duration, still: &dyn Fn(&EdgeEnd) -> bool) -> usize {
         let mut edges = self.edges.write().unwrap_or_else(PoisonError::into_inner);
         let mut given_back = 0;
         edges.retain(|edge, metrics| {
-            let stays = !metrics.is_idle(Arc::strong_count(metrics) > 1, now, idle) || is_there(edge, still);
+            let stays =
+                !metrics.is_idle(now, idle) || Arc::strong_count(metrics) > 1 || is_there(edge, still);
             if !stays {
                 // The series that it was admitted with, and its others.
                 given_back += 1 + metrics.cells.series();

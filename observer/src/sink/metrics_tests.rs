@@ -438,9 +438,17 @@ fn an_open_flow_keeps_its_edge_and_no_count_of_it_is_lost() {
     }
     kept.requests(AuthenticationStatus::None, 3);
     assert!(metrics.openmetrics().contains("authentication=\"none\"} 5"));
+    kept.seen(hour(5));
     drop(kept);
     assert_eq!(reap(&metrics, hour(5), &[]), 0, "its time begins when the last flow is over");
     assert_eq!(reap(&metrics, hour(6), &[]), 6);
+}
+
+#[test]
+fn an_edge_that_was_admitted_and_not_seen_yet_has_its_time_too() {
+    let metrics = metrics();
+    metrics.requests(&edge_between("shop/gone", "shop/payments", 8080), AuthenticationStatus::None, 1);
+    assert_eq!((reap(&metrics, hour(0), &[]), reap(&metrics, hour(1), &[])), (0, 2));
 }
 
 #[test]

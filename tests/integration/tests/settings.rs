@@ -184,3 +184,34 @@ fn series_of_pods_that_nobody_knows_go_when_they_are_idle_and_those_of_known_one
     wait(&daemon, "the edge again", || Ok(requests(&unknown)? == 1.0))?;
     Ok(())
 }
+
+/// Refused ones, which their client's end reports: an edge for each port.
+const SCAN: &str = "\
+import socket, sys
+for port in range(1, 2001):
+    s = socket.socket()
+    try: s.connect((sys.argv[1], port))
+    except OSError: pass
+    s.close()
+";
+
+#[test]
+fn a_scan_of_ports_makes_no_more_samples_than_the_budget_and_all_of_it_is_counted() -> Result<()> {
+    const BUDGET: usize = 1_000;
+    let node = SimNode::builder().start()?;
+    let (server, client) = (node.pod("shop", "server").start()?, node.pod("shop", "client").start()?);
+    let config = Directory::new()?;
+    let path = config.write("config.yaml", format!("series_budget: {BUDGET}\n"))?.display().to_string();
+    let daemon = Daemon::builder().arguments(["--config", &path]).start(&node)?;
+    client.run_ok(["python3", "-c", SCAN, &server.ip4.to_string()])?;
+    let flows = |labels: &[&str]| daemon.metric("observer_flows_total", labels);
+    wait(&daemon, "all flows", || Ok(flows(&[])? == 2_000.0))?;
+    for accept in ["text/plain", "application/openmetrics-text"] {
+        let answer = daemon.get_as("/metrics", accept)?;
+        let samples = answer.lines().filter(|line| line.starts_with("observer_")).count();
+        ensure!((BUDGET / 2..=BUDGET).contains(&samples), "{samples} samples of {BUDGET}");
+    }
+    let overflow = flows(&["server_port=\"_overflow\""])?;
+    ensure!(overflow > 1_000.0 && daemon.metric("observer_series_overflow_total", &[])? >= overflow);
+    Ok(())
+}
