@@ -4,6 +4,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod docs;
 mod fuzz;
 mod image;
 mod manifest;
@@ -44,6 +45,8 @@ enum Command {
     Image(image::Arguments),
     /// Render the chart into deploy/observer.yaml
     Manifest(manifest::Arguments),
+    /// Write the pages in docs/ that are made from the code
+    Docs(docs::Arguments),
     /// Check the rules that the compiler does not know: module dependencies, names, links
     Tidy,
     /// Everything that has to be green: setup, format, lints, licences, tidy, tests, demo
@@ -60,6 +63,7 @@ impl Command {
             Self::Bench(arguments) => bench::run(&arguments),
             Self::Image(arguments) => image::run(&arguments),
             Self::Manifest(arguments) => manifest::run(&arguments),
+            Self::Docs(arguments) => docs::run(&arguments),
             Self::Tidy => tidy::run(&names()),
             Self::Ci => ci::run(&names()),
         }

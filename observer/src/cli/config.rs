@@ -78,6 +78,8 @@ pub struct ConfigFile {
     pub listen: Option<SocketAddr>,
     pub socket: Option<PathBuf>,
     pub output: Option<Output>,
+    /// Flow records a second that stdout gets at most, bursts apart; 0: all.
+    pub flow_rate: Option<u32>,
     pub both_ends: bool,
     pub log_level: Option<LogLevel>,
     pub exemptions: Vec<Exemption>,
@@ -87,6 +89,8 @@ pub struct ConfigFile {
     pub link_encryption: Option<LinkEncryption>,
     /// Samples that `/metrics` may have.
     pub series_budget: Option<usize>,
+    /// Seconds without a flow after which an edge whose pods are gone gives its series back; 0: never.
+    pub series_idle: Option<u64>,
     /// Bytes captured each time a client speaks.
     pub client_allowance: Option<u32>,
     /// Seconds without a datagram after which a UDP conversation is over.
@@ -96,9 +100,11 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// The file's text, as [`ConfigFile::parse`] takes it.
+    ///
     /// # Errors
-    /// The file is missing, too long, not YAML, or has a key or a value that makes no sense.
-    pub fn load(path: &Path) -> Result<Self, CliError> {
+    /// The file is missing, too long, or no text: one line that names it.
+    pub fn read(path: &Path) -> Result<String, CliError> {
         let file = path.display();
         let unreadable = |cause: std::io::Error| {
             CliError::Usage(format!(
@@ -113,9 +119,8 @@ impl ConfigFile {
                 "the config file {file} is longer than 1 MiB; make it shorter"
             )));
         }
-        let text = String::from_utf8(bytes)
-            .map_err(|_| CliError::Usage(format!("the config file {file} is not UTF-8; write it as YAML")))?;
-        Self::parse(&text).map_err(|cause| CliError::Usage(format!("{file}: {cause}")))
+        String::from_utf8(bytes)
+            .map_err(|_| CliError::Usage(format!("the config file {file} is not UTF-8; write it as YAML")))
     }
 
     /// # Errors

@@ -1,5 +1,6 @@
 //! Stage `cli`: the command line, the config file, and the commands that ask a running daemon.
 
+mod changes;
 mod client;
 mod completion;
 mod config;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::probe::CANARY_COMMAND;
+pub use changes::{Changes, LIVE_KEYS};
 pub use client::SocketArgs;
 pub use completion::{CompletedShell, CompletionArgs};
 pub use config::{ConfigFile, Exemption, LinkEncryption};
@@ -36,7 +38,7 @@ pub use output::{Color, Format, OutputArgs};
 pub use parse::{one_line, with_causes};
 pub use posture::PostureArgs;
 pub use run::{LogLevel, Output, RunArgs};
-pub use settings::{IssuerKeys, KeysAt, RunSettings};
+pub use settings::{IssuerKeys, KeysAt, RunSettings, Source};
 
 /// Shows which service calls which, as whom, encrypted or not, with which credential, declared or not.
 #[derive(Clone, Debug, Parser)]

@@ -60,7 +60,11 @@ const TOOLS: [Tool; 31] = [
 ];
 
 /// Python modules that tests import: Debian's own Python has to find them, whatever other there is.
-const MODULES: [(&str, &str); 2] = [("grpc", "python3-grpcio"), ("websockets", "python3-websockets")];
+const MODULES: [(&str, &str); 3] = [
+    ("grpc", "python3-grpcio"),
+    ("prometheus_client", "python3-prometheus-client"),
+    ("websockets", "python3-websockets"),
+];
 const PYTHON_MODULES: &str = "/usr/lib/python3/dist-packages";
 
 /// The script that runs as root: one call, one password.
