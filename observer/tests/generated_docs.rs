@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use observer::sink;
+use observer::{cli, sink};
 
 /// Set by `cargo xtask docs`: pages are written instead of compared.
 const WRITE: &str = "OBSERVER_WRITE_DOCS";
@@ -14,7 +14,11 @@ struct Page {
     make: fn() -> String,
 }
 
-const PAGES: [Page; 1] = [Page { path: "docs/metrics.md", make: sink::metrics_page }];
+const PAGES: [Page; 3] = [
+    Page { path: "docs/configuration.md", make: cli::configuration_page },
+    Page { path: "docs/findings.md", make: cli::meanings::findings_page },
+    Page { path: "docs/metrics.md", make: sink::metrics_page },
+];
 
 const HEADER: &str = "<!-- Made from the code by `cargo xtask docs`: change that, not this. -->\n";
 
@@ -34,4 +38,35 @@ fn the_generated_pages_are_what_the_code_says() {
         }
     }
     assert!(stale.is_empty(), "{stale:?} differ from the code; run `cargo xtask docs`");
+}
+
+/// The fenced YAML of a page.
+fn yaml_blocks(page: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(path(page)).unwrap();
+    let blocks = text.split("```yaml\n").skip(1);
+    blocks.filter_map(|rest| Some(rest.split_once("```")?.0.to_owned())).collect()
+}
+
+#[test]
+fn the_settings_and_graphs_that_pages_show_are_read_without_complaint() {
+    let (mut settings, mut graphs) = (0, 0);
+    for page in ["README.md", "docs/configuration.md", "docs/findings.md", "docs/graphs.md"] {
+        for block in yaml_blocks(page) {
+            if block.contains("kind: ServiceGraph") {
+                let value: serde_json::Value = serde_saphyr::from_str(&block).unwrap();
+                let version = value["apiVersion"].as_str().unwrap().to_owned();
+                let graph = observer::graph::ServiceGraph::from_value(page.into(), &version, value);
+                assert!(graph.is_ok(), "{page}: {graph:?}");
+                graphs += 1;
+            } else {
+                let read = cli::ConfigFile::parse(&block);
+                assert!(
+                    read.as_ref().is_ok_and(|file| *file != cli::ConfigFile::default()),
+                    "{page}: {read:?}"
+                );
+                settings += 1;
+            }
+        }
+    }
+    assert!(settings > 10 && graphs > 1, "{settings} settings, {graphs} graphs");
 }

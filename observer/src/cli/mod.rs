@@ -16,6 +16,7 @@ pub mod meanings;
 mod output;
 mod parse;
 mod posture;
+mod reference;
 mod run;
 mod settings;
 
@@ -37,6 +38,7 @@ pub use flows::FlowsArgs;
 pub use output::{Color, Format, OutputArgs};
 pub use parse::{one_line, with_causes};
 pub use posture::PostureArgs;
+pub use reference::configuration_page;
 pub use run::{LogLevel, Output, RunArgs};
 pub use settings::{IssuerKeys, KeysAt, RunSettings, Source};
 

@@ -1,6 +1,7 @@
 //! What the words of records and answers mean: the one source of `observer explain` and of the documents about them.
 
 mod findings;
+mod page;
 mod postures;
 mod reasons;
 mod words;
@@ -10,6 +11,7 @@ use std::borrow::Cow;
 use crate::model::FindingKind;
 
 pub use findings::FINDINGS;
+pub use page::findings_page;
 pub use postures::POSTURES;
 pub use reasons::REASONS;
 pub use words::WORDS;
