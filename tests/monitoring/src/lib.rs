@@ -3,5 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod promtool;
+mod rules;
 
 pub use promtool::promtool;
+pub use rules::{RULES, metrics_of, repository, rule_files, rules, yaml};
