@@ -2,20 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
+use crate::repository;
+
 /// From the repository's root.
 pub const RULES: &str = "deploy/prometheus";
 const TEST: &str = "_test.yaml";
-
-/// The repository's root.
-#[must_use]
-pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
 
 /// What lies in [`RULES`], from the repository's root: the rule files, and the files of their tests.
 ///
@@ -23,7 +18,7 @@ pub fn repository() -> PathBuf {
 /// It cannot be listed.
 pub fn rule_files() -> Result<(Vec<String>, Vec<String>)> {
     let mut paths = Vec::new();
-    for entry in fs::read_dir(repository().join(RULES))? {
+    for entry in fs::read_dir(repository(RULES))? {
         paths.push(format!("{RULES}/{}", entry?.file_name().to_string_lossy()));
     }
     paths.sort();
@@ -36,7 +31,7 @@ pub fn rule_files() -> Result<(Vec<String>, Vec<String>)> {
 /// # Errors
 /// It cannot be read, or is no YAML.
 pub fn yaml(path: &str) -> Result<Value> {
-    let text = fs::read_to_string(repository().join(path)).with_context(|| path.to_owned())?;
+    let text = fs::read_to_string(repository(path)).with_context(|| path.to_owned())?;
     serde_saphyr::from_str(&text).with_context(|| path.to_owned())
 }
 

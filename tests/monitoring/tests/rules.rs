@@ -145,7 +145,7 @@ fn every_alert_has_a_severity_a_summary_and_a_runbook_of_its_own() -> Result<()>
         ensure!(text(&alert["annotations"], "description")?.ends_with('.'), "{name}");
         let url = text(&alert["annotations"], "runbook_url")?;
         ensure!(url == format!("{RUNBOOK_URL}{name}.md"), "{name}: {url}");
-        let path = repository().join(RUNBOOKS).join(format!("{name}.md"));
+        let path = repository(RUNBOOKS).join(format!("{name}.md"));
         let runbook = fs::read_to_string(&path).with_context(|| format!("{name} has no runbook"))?;
         ensure!(
             runbook.starts_with(&format!("# {name}\n\nSeverity: {severity}.\n")),
@@ -159,8 +159,8 @@ fn every_alert_has_a_severity_a_summary_and_a_runbook_of_its_own() -> Result<()>
     let values = yaml("deploy/helm/values.yaml")?;
     let base = text(&values["metrics"]["prometheusRule"], "runbookUrl")?;
     ensure!(format!("{base}/") == RUNBOOK_URL, "the chart's default is {base}");
-    let index = fs::read_to_string(repository().join(RUNBOOKS).join(INDEX))?;
-    for entry in fs::read_dir(repository().join(RUNBOOKS))? {
+    let index = fs::read_to_string(repository(RUNBOOKS).join(INDEX))?;
+    for entry in fs::read_dir(repository(RUNBOOKS))? {
         let file = entry?.file_name().to_string_lossy().into_owned();
         if file != INDEX {
             let name = file.trim_end_matches(".md");
@@ -217,7 +217,7 @@ fn every_metric_in_a_rule_is_one_that_the_daemon_has_or_a_rule_records() -> Resu
 /// The commands of the runbooks' `sh` blocks.
 fn commands() -> Result<BTreeSet<String>> {
     let mut commands = BTreeSet::new();
-    for entry in fs::read_dir(repository().join(RUNBOOKS))? {
+    for entry in fs::read_dir(repository(RUNBOOKS))? {
         let runbook = fs::read_to_string(entry?.path())?;
         let mut inside = false;
         for line in runbook.lines() {
