@@ -4,8 +4,9 @@
 mod chart;
 mod container;
 mod image;
-pub mod readme;
+mod session;
 
 pub use chart::{NAMESPACE, Rendered, VALUES, helm, helm_with, objects_in, refusal, render};
 pub use container::{Container, InCluster, Running, Runtime};
 pub use image::Image;
+pub use session::Session;

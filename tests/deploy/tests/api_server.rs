@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use http::Request;
-use observer_deployment::{NAMESPACE, VALUES, helm_with, objects_in, readme, render};
+use observer_deployment::{NAMESPACE, VALUES, objects_in, render};
 use observer_kubernetes::{Cluster, ControlPlane};
 use serde_json::{Value, json};
 
@@ -98,49 +98,5 @@ fn pod_security_admission_takes_the_pod_at_the_level_privileged_and_at_no_other(
     cluster.patch(&format!("/api/v1/namespaces/{NAMESPACE}"), &level)?;
     let refused = format!("{:#}", cluster.create(&pods, &pod).err().context("taken at the level baseline")?);
     ensure!(refused.contains("hostPath") && refused.contains("NET_ADMIN"), "{refused}");
-    Ok(())
-}
-
-#[test]
-fn helm_installs_as_the_readme_says_and_takes_all_of_it_away_again() -> Result<()> {
-    let control_plane = ControlPlane::builder().start()?;
-    let cluster = control_plane.cluster();
-    cluster.namespace("kube-system")?;
-    cluster.service_account("kube-system", "installer")?;
-    cluster.create(
-        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-        &json!({
-            "metadata": {"name": "installer"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"kind": "ServiceAccount", "name": "installer", "namespace": "kube-system"}],
-        }),
-    )?;
-    let token = cluster.token("kube-system", "installer", None, &[])?;
-    let kubeconfig = control_plane.kubeconfig("installer", &token)?;
-    let run = |arguments: &[&str]| -> Result<String> {
-        let output = helm_with(arguments, &[("KUBECONFIG", &kubeconfig)])?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        ensure!(
-            output.status.success(),
-            "helm {arguments:?}: {said}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(said)
-    };
-    let daemon_set = "/apis/apps/v1/namespaces/observer/daemonsets/observer";
-    for command in readme::commands("helm install ")? {
-        let mut arguments = vec!["install"];
-        arguments.extend(command.iter().map(String::as_str));
-        let notes = run(&arguments)?;
-        ensure!(notes.contains("exec daemonset/observer -- observer doctor"), "{notes}");
-        let installed = cluster.get(daemon_set)?;
-        assert_eq!(installed["metadata"]["labels"]["app.kubernetes.io/managed-by"], "Helm");
-        let args = json!(["run", "--config", "/etc/observer/config.yaml"]);
-        assert_eq!(installed["spec"]["template"]["spec"]["containers"][0]["args"], args);
-        run(&["uninstall", "observer", "--namespace", "observer"])?;
-        ensure!(cluster.get(daemon_set).is_err(), "the DaemonSet is still there");
-        let role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/observer";
-        ensure!(cluster.get(role).is_err(), "the ClusterRole is still there");
-    }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use observer_deployment::{Image, Rendered, VALUES, helm, readme, refusal, render};
+use observer_deployment::{Image, Rendered, VALUES, helm, refusal, render};
 use observer_integration::Directory;
 use serde_json::{Value, json};
 
@@ -23,18 +23,6 @@ fn helm_lint_finds_nothing_to_mend() -> Result<()> {
         let said = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.success() && said.contains("0 chart(s) failed"), "{values:?}: {said}");
         ensure!(!said.contains("[WARNING]") && !said.contains("[ERROR]"), "{values:?}: {said}");
-    }
-    Ok(())
-}
-
-#[test]
-fn helm_takes_the_readmes_command() -> Result<()> {
-    for command in readme::commands("helm install ")? {
-        // The same flags and the same work, but for sending it away.
-        let mut arguments = vec!["template"];
-        arguments.extend(command.iter().map(String::as_str));
-        let output = helm(&arguments)?;
-        ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
 }

@@ -7,10 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use observer_deployment::{Container, InCluster, Rendered, Running, Runtime, readme, render};
+use observer_deployment::{Container, InCluster, Rendered, Running, Runtime, render};
 use observer_harness::{Place, SimNode};
-use observer_integration::Directory;
 use observer_integration::wire::{self, Manners, Step};
+use observer_integration::{Directory, documents};
 use observer_kubernetes::Scene;
 use serde_json::Value;
 
@@ -104,10 +104,22 @@ fn the_daemon_observes_the_node_with_what_the_chart_gives_it() -> Result<()> {
     };
     ensure!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
 
-    for command in readme::commands("kubectl --namespace observer exec daemonset/observer -- ")? {
-        let output = daemon.exec(&command.iter().map(String::as_str).collect::<Vec<_>>())?;
-        ensure!(output.status.success() && !output.stdout.is_empty(), "{command:?}: {output:?}");
+    let mut typed = 0;
+    for typed_there in documents::commands()? {
+        let Some(words) = typed_there.after("kubectl --namespace observer exec daemonset/observer -- ")
+        else {
+            continue;
+        };
+        typed += 1;
+        let output = daemon.exec(&words)?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        ensure!(typed_there.is_answered_by(&said), "{typed_there:?}: {output:?}");
+        // Some ask for what is not here: that is well, and told.
+        let told = output.stdout.len() + output.stderr.len() > 0;
+        let well = output.status.success() || !typed_there.answer.is_empty();
+        ensure!(well && told, "{typed_there:?}: {output:?}");
     }
+    ensure!(typed > 1, "the pages have {typed} commands of `kubectl exec`");
 
     // Beside the daemon, and finding the hierarchy by itself: as a person would call it.
     let output = daemon.exec(&["observer", "doctor", "--output", "json"])?;

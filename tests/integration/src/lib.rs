@@ -3,6 +3,7 @@
 pub mod capture;
 mod daemon;
 mod directory;
+pub mod documents;
 pub mod needles;
 pub mod programs;
 pub mod servers;

@@ -1,10 +1,10 @@
-//! Where kube-apiserver and etcd are.
+//! Where kube-apiserver, etcd and kubectl are.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-/// The ecosystem's variable for a directory with both programs in it; it comes first.
+/// The ecosystem's variable for a directory with the programs; it comes first.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
 /// # Errors

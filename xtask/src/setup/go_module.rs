@@ -79,6 +79,25 @@ impl GoModule {
         std::fs::write(stamp(program), &self.recipe).context("cannot note what was built")
     }
 
+    /// Fetches a module that go.mod requires, as go.sum has it: its directory.
+    ///
+    /// # Errors
+    /// It cannot be fetched.
+    pub fn download(&self, of: &str) -> Result<PathBuf> {
+        let go = self.compiler()?;
+        let compiler = go.program().with_context(|| format!("there is no {}", super::Step::name(&go)))?;
+        let mut command = process::command(compiler);
+        command.args(["mod", "download", "-json", of]).env("GOTOOLCHAIN", "local");
+        let output = command.current_dir(workspace::top().join(self.directory)).output()?;
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let directory = said["Dir"].as_str().with_context(|| {
+            let why = said["Error"].as_str().map(str::to_owned);
+            let why = why.unwrap_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned());
+            format!("`go mod download {of}` in {} fails: {}", self.directory, why.trim())
+        })?;
+        Ok(directory.into())
+    }
+
     fn compile(&self, compiler: &Path, package: &str, program: &str, link_flags: &str) -> Result<()> {
         let mut command = process::command(compiler);
         command.args(["build", "-v", "-trimpath", "-ldflags", &format!("-s -w {link_flags}"), "-o"]);

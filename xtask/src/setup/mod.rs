@@ -7,6 +7,7 @@ mod go;
 mod go_module;
 mod helm;
 mod linker;
+mod operator;
 mod packages;
 mod servers;
 
@@ -95,10 +96,12 @@ fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
     if matches!(purpose, Purpose::Test | Purpose::All) {
         steps.extend(helm_steps()?);
         let servers = servers::Servers::read()?;
-        if let Some(go) = servers.compiler()? {
+        let crds = operator::OperatorCrds::read()?;
+        if let Some(go) = servers.compiler()?.map_or_else(|| crds.compiler(), |go| Ok(Some(go)))? {
             steps.push(Box::new(go));
         }
         steps.push(Box::new(servers));
+        steps.push(Box::new(crds));
     }
     if purpose == Purpose::All {
         steps.push(Box::new(cargo_deny::Components));

@@ -1,4 +1,4 @@
-//! kube-apiserver and etcd for `tests/kubernetes`, built from their Go modules.
+//! kube-apiserver, etcd and kubectl for `tests/kubernetes`, built from their Go modules.
 
 use std::path::PathBuf;
 
@@ -11,8 +11,8 @@ use super::go_module::GoModule;
 const DIRECTORY: &str = "tests/kubernetes/servers";
 const APISERVER: &str = "k8s.io/kubernetes";
 const ETCD: &str = "go.etcd.io/etcd/server/v3";
-const PROGRAMS: [&str; 2] = ["kube-apiserver", "etcd"];
-/// The ecosystem's variable for a directory with both programs in it: it comes first.
+const PROGRAMS: [&str; 3] = ["kube-apiserver", "etcd", "kubectl"];
+/// The ecosystem's variable for a directory with all of them in it: it comes first.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
 pub struct Servers {
@@ -42,7 +42,7 @@ impl Servers {
     }
 }
 
-/// The directory that the user brings, if both programs are in it.
+/// The directory that the user brings, if all programs are in it.
 fn brought() -> Option<PathBuf> {
     let directory = PathBuf::from(std::env::var_os(ASSETS)?);
     PROGRAMS.iter().all(|program| directory.join(program).is_file()).then_some(directory)
@@ -50,7 +50,7 @@ fn brought() -> Option<PathBuf> {
 
 impl Step for Servers {
     fn name(&self) -> String {
-        format!("kube-apiserver {} and etcd {}", self.apiserver, self.etcd)
+        format!("kube-apiserver and kubectl {}, etcd {}", self.apiserver, self.etcd)
     }
 
     fn present(&self) -> Result<Option<String>> {
@@ -64,6 +64,7 @@ impl Step for Servers {
         eprintln!("built from their Go modules once; that takes minutes");
         let version = format!("-X k8s.io/component-base/version.gitVersion={}", self.apiserver);
         self.module.build(&format!("{APISERVER}/cmd/kube-apiserver"), PROGRAMS[0], &version)?;
-        self.module.build(ETCD, PROGRAMS[1], "")
+        self.module.build(ETCD, PROGRAMS[1], "")?;
+        self.module.build(&format!("{APISERVER}/cmd/kubectl"), PROGRAMS[2], &version)
     }
 }
