@@ -104,6 +104,7 @@ fn every_panel_shows_something_of_a_node_with_every_kind_of_traffic() -> Result<
     no_query_names_a_metric_that_does_not_exist(&scene).context("names")?;
     every_query_has_an_answer(&scene).context("queries")?;
     links_of_rows_lead_to_dashboards_that_show_something(&scene).context("links")?;
+    every_kind_that_comes_up_has_a_runbook(&scene).context("runbooks")?;
     every_line_of_the_map_ends_at_circles_of_it(&scene).context("map")
 }
 
@@ -159,6 +160,35 @@ fn links_of_rows_lead_to_dashboards_that_show_something(scene: &Scene) -> Result
     }
     none(&faults)?;
     ensure!(followed.iter().eq(["observer-edge", "observer-service-account"]), "{followed:?}");
+    Ok(())
+}
+
+/// In a column Runbook, a value mapping names the alert of each kind.
+fn every_kind_that_comes_up_has_a_runbook(scene: &Scene) -> Result<()> {
+    let mut tables = 0;
+    for panel in scene.dashboards.iter().flat_map(Dashboard::panels) {
+        let overrides = list(&panel.json["fieldConfig"]["overrides"]).iter();
+        let Some(column) = overrides.into_iter().find(|one| one["matcher"]["options"] == "Runbook") else {
+            continue;
+        };
+        let properties = list(&column["properties"]).iter();
+        let mappings =
+            properties.into_iter().find(|one| one["id"] == "mappings").with_context(|| panel.name())?;
+        let metric = if panel.json["targets"].to_string().contains("observer_posture_findings") {
+            "observer_posture_known"
+        } else {
+            "observer_findings_total"
+        };
+        for kind in scene.prometheus.label_values(Some(metric), "kind", scene.to - 60.0, scene.to)? {
+            ensure!(
+                !mappings["value"][0]["options"][&kind].is_null(),
+                "{}: no alert for {kind}",
+                panel.name()
+            );
+        }
+        tables += 1;
+    }
+    ensure!(tables > 0, "no panel has a column Runbook");
     Ok(())
 }
 
