@@ -14,7 +14,7 @@ pub const NAMESPACE: &str = "watch";
 pub struct Rendered(Vec<Value>);
 
 /// What people may set, one thing each.
-pub const VALUES: [&[&str]; 9] = [
+pub const VALUES: [&[&str]; 10] = [
     &[],
     &["namespace.create=true"],
     &["privileged=true"],
@@ -22,6 +22,7 @@ pub const VALUES: [&[&str]; 9] = [
     &["rbac.create=false", "serviceAccount.create=false", "serviceAccount.name=mine"],
     &["metrics.podMonitor.enabled=true", "metrics.service.enabled=false"],
     &["metrics.serviceMonitor.enabled=true", "metrics.port=9999", "metrics.address=[::]"],
+    &["metrics.prometheusRule.enabled=true", "metrics.prometheusRule.disabled={ObserverUnencrypted}"],
     &[
         "fullnameOverride=other",
         "image.digest=sha256:0123456789012345678901234567890123456789012345678901234567890123",
