@@ -1,11 +1,10 @@
 //! A node on which every finding, and every status of encryption, authentication and declaration, has come up.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use observer_harness::{Pod, Process, SimNode};
-use observer_integration::servers::{Certificate, s_server};
+use observer_harness::{Outside, Pod, Process, SimNode};
+use observer_integration::servers::{Certificate, python, python_server, s_server};
 use observer_integration::wire::{self, Manners, Step};
 use observer_integration::{Claims, Daemon, Directory, TokenIssuer};
 
@@ -72,26 +71,36 @@ const SEEN: [(&str, &str, &[&str]); 4] = [
 
 /// See the module.
 pub struct Traffic {
-    /// Its inventory is a file, and it saw all.
+    /// Its inventory is a file.
     pub daemon: Daemon,
-    /// It cannot reach its API server, and saw nothing.
+    /// It cannot reach its API server; on its node nothing happens.
     pub lost: Daemon,
+    issuer: TokenIssuer,
+    server: Pod,
+    client: Pod,
+    ledger: Pod,
+    intruder: Pod,
+    /// In no inventory.
+    stranger: Pod,
+    outside: Outside,
     _servers: Vec<Process>,
+    own: Certificate,
+    _certificate: Certificate,
     _files: Directory,
-    _certificates: [Certificate; 2],
-    _node: SimNode,
+    _nodes: [SimNode; 2],
 }
 
 impl Traffic {
-    /// Takes some seconds.
+    /// Starts servers and daemons; nobody talks yet.
     ///
     /// # Errors
-    /// A program fails, or something of what must come up does not.
+    /// A program fails.
     pub fn new() -> Result<Self> {
         let issuer = TokenIssuer::new(ISSUER)?;
-        let certificates = [Certificate::new("server.shop")?, Certificate::new("client.shop")?];
+        let (certificate, own) = (Certificate::new("server.shop")?, Certificate::new("client.shop")?);
         let files = Directory::new()?;
-        let node = SimNode::builder().start()?;
+        let nodes = [SimNode::builder().start()?, SimNode::builder().name("n2").start()?];
+        let node = &nodes[0];
         let server = node.pod("shop", "server").deployment("server").start()?;
         let client = node.pod("shop", "client").deployment("client").start()?;
         let ledger = node.pod("bank", "ledger").deployment("ledger").start()?;
@@ -102,56 +111,70 @@ impl Traffic {
         for place in [&*server, &*client, &*ledger, &*outside] {
             servers.push(wire::listen(place, &answer)?);
         }
-        servers.extend(s_server(
-            &server,
-            8443,
-            &certificates[0],
-            &["-www", "-verify", "1", "-verify_quiet"],
-        )?);
-        let mut dns = Command::new("python3");
-        dns.args(["-c", DNS]);
-        servers.push(server.spawn(dns)?);
-        server.wait_listening(53)?;
-        let daemon = Daemon::builder().graph(GRAPH).arguments(issuer.arguments()).start(&node)?;
-        // Its pod is in no inventory.
+        servers.extend(s_server(&server, 8443, &certificate, &["-www", "-verify", "1", "-verify_quiet"])?);
+        servers.push(python_server(&server, 53, DNS, &[])?);
+        let daemon = Daemon::builder().graph(GRAPH).arguments(issuer.arguments()).start(node)?;
         let stranger = node.pod("shop", "stranger").start()?;
+        let kubeconfig = files.write("kubeconfig", UNREACHABLE)?;
+        let lost = Daemon::builder().kubeconfig(&kubeconfig).unready().start(&nodes[1])?;
+        Ok(Self {
+            daemon,
+            lost,
+            issuer,
+            server,
+            client,
+            ledger,
+            intruder,
+            stranger,
+            outside,
+            _servers: servers,
+            own,
+            _certificate: certificate,
+            _files: files,
+            _nodes: nodes,
+        })
+    }
 
+    /// Talks, and waits until the daemon has counted it.
+    ///
+    /// # Errors
+    /// A program fails, or something of what must come up does not.
+    pub fn run(&self) -> Result<()> {
+        let Self { daemon, issuer, server, client, .. } = self;
         let to_api = Claims { audiences: vec![ISSUER.into()], expires_in: 3600 };
         let token = |pod: &Pod| -> Result<String> { Ok(bearer(&issuer.bound(pod, &to_api)?)) };
-        let (plain, own) = (wire::get(&[]), token(&client)?);
-        let legacy = bearer(&issuer.legacy(&client)?);
-        let expired = bearer(&issuer.bound(&client, &Claims { expires_in: -7200, ..to_api.clone() })?);
+        let (plain, own) = (wire::get(&[]), token(client)?);
+        let legacy = bearer(&issuer.legacy(client)?);
+        let expired = bearer(&issuer.bound(client, &Claims { expires_in: -7200, ..to_api.clone() })?);
         let opaque = bearer("test-fixture");
         let [to_server, to_client, to_ledger, to_outside] =
-            [server.ip4, client.ip4, ledger.ip4, outside.ip4].map(|ip| ip.to_string());
-        wire::talk(&client, &to_server, 8080, &hear(&[&plain, &own, &legacy, &expired, &opaque]))?;
-        wire::talk(&client, &to_server, 8081, &hear(&[&plain]))?;
-        wire::talk(&intruder, &to_server, 8080, &hear(&[&own]))?;
-        wire::talk(&stranger, &to_server, 8080, &hear(&[&plain]))?;
-        wire::talk(&server, &to_ledger, 8080, &hear(&[&plain, &token(&server)?]))?;
-        wire::talk(&server, &to_client, 8080, &hear(&[&plain, &token(&server)?]))?;
-        wire::talk(&client, &to_outside, 8080, &hear(&[&plain]))?;
-        wire::talk(&client, &to_server, 9000, &[Step::Send(&wire::noise(100))])?;
+            [server.ip4, client.ip4, self.ledger.ip4, self.outside.ip4].map(|ip| ip.to_string());
+        wire::talk(client, &to_server, 8080, &hear(&[&plain, &own, &legacy, &expired, &opaque]))?;
+        wire::talk(client, &to_server, 8080, &hear(&[&plain, &own]))?;
+        wire::talk(client, &to_server, 8081, &hear(&[&plain]))?;
+        wire::talk(&self.intruder, &to_server, 8080, &hear(&[&own]))?;
+        wire::talk(&self.stranger, &to_server, 8080, &hear(&[&plain]))?;
+        wire::talk(server, &to_ledger, 8080, &hear(&[&plain, &token(server)?]))?;
+        wire::talk(server, &to_client, 8080, &hear(&[&plain, &token(server)?]))?;
+        wire::talk(client, &to_outside, 8080, &hear(&[&plain]))?;
+        wire::talk(client, &to_server, 9000, &[Step::Send(&wire::noise(100))])?;
         let long = wire::get(&[("X-Long", &"a".repeat(40_000))]);
-        wire::talk(&client, &to_server, 9000, &[Step::Send(long.as_bytes())])?;
+        wire::talk(client, &to_server, 9000, &[Step::Send(long.as_bytes())])?;
         let url = format!("https://{to_server}:8443/");
         client.run_ok(["curl", "-sSk", "--tlsv1.3", &url])?;
         let [certificate, key] =
-            [&certificates[1].certificate, &certificates[1].key].map(|path| path.display().to_string());
+            [&self.own.certificate, &self.own.key].map(|path| path.display().to_string());
         client.run_ok(["curl", "-sSk", "--tls-max", "1.2", "--cert", &certificate, "--key", &key, &url])?;
         ensure!(!client.run(["curl", "-sS", &format!("http://{to_server}:7777/")])?.status.success());
         server.run_ok(["curl", "-sS", "http://127.0.0.1:8080/"])?;
-        client.run_ok(["python3", "-c", QUERY, &to_server])?;
+        client.run_ok(python(QUERY, &[&to_server]))?;
 
         // A client's end waits a second for its twin.
         daemon.wait_final("shop/client", "external")?;
         daemon.wait_for("the query", |record| record["protocol"] == "dns")?;
-        wait_seen(&daemon)?;
+        wait_seen(daemon)?;
         // A survey comes every minute, and when somebody asks.
-        daemon.ask(&["posture"])?;
-        let kubeconfig = files.write("kubeconfig", UNREACHABLE)?;
-        let lost = Daemon::builder().kubeconfig(&kubeconfig).unready().start(&node)?;
-        Ok(Self { daemon, lost, _servers: servers, _files: files, _certificates: certificates, _node: node })
+        daemon.ask(&["posture"]).map(drop)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The dashboards show something: each of their queries runs against a real Prometheus that scrapes the real daemon.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use observer_monitoring::dashboard::{Dashboard, Panel, list};
@@ -27,6 +29,10 @@ impl Scene {
             Scraped { job: "observer-lost", address: traffic.lost.address(), labels: &[("cluster", "east")] },
         ])?;
         let recorded = recorded()?;
+        // What is there from the start must be seen at zero before it grows.
+        prometheus.wait_recorded(&["cluster:observer_lost_events:increase5m".to_owned()])?;
+        traffic.run()?;
+        thread::sleep(Duration::from_secs(2));
         prometheus.wait_recorded(&recorded)?;
         let mut names: BTreeSet<String> = recorded.into_iter().collect();
         for daemon in [&traffic.daemon, &traffic.lost] {
