@@ -39,7 +39,9 @@ impl Selection {
             let what = format!("{}, variable {}: {query}", dashboard.file, variable.name);
             let mut options = selection.options(prometheus, &variable, &query).context(what.clone())?;
             options.sort();
-            ensure!(!options.is_empty(), "{what}: no value");
+            // An end that is no pod has no namespace to choose from.
+            let is_left_empty = chosen.get(variable.name).is_some_and(|value| value.as_deref() == Some(""));
+            ensure!(!options.is_empty() || is_left_empty, "{what}: no value");
             let all = variable.all.map(str::to_owned);
             let value = match chosen.get(variable.name) {
                 Some(Some(value)) => {

@@ -52,15 +52,19 @@ impl Scene {
 
     /// The answer to a query of the Overview's panel of this title.
     fn answer(&self, title: &str, reference: &str) -> Result<Vec<Series>> {
-        let selection = self.select(self.dashboard(OVERVIEW)?, &Chosen::new())?;
-        let targets = self.panel(title)?.targets()?;
+        self.answer_in(OVERVIEW, &Chosen::new(), title, reference)
+    }
+
+    fn answer_in(&self, uid: &str, chosen: &Chosen, title: &str, reference: &str) -> Result<Vec<Series>> {
+        let selection = self.select(self.dashboard(uid)?, chosen)?;
+        let targets = self.panel(uid, title)?.targets()?;
         let target =
             targets.into_iter().find(|target| target.reference == reference).context("no such query")?;
         self.prometheus.query(&selection.expand(target.expression)?, self.to)
     }
 
-    fn panel(&self, title: &str) -> Result<Panel<'_>> {
-        let mut panels = self.dashboard(OVERVIEW)?.panels().into_iter();
+    fn panel(&self, uid: &str, title: &str) -> Result<Panel<'_>> {
+        let mut panels = self.dashboard(uid)?.panels().into_iter();
         panels
             .find(|panel| panel.title() == title && panel.kind() != "row")
             .with_context(|| format!("no panel {title}"))
@@ -110,6 +114,7 @@ fn every_panel_shows_something_of_a_node_with_every_kind_of_traffic() -> Result<
     no_query_names_a_metric_that_does_not_exist(&scene).context("names")?;
     every_query_has_an_answer(&scene).context("queries")?;
     links_of_rows_lead_to_dashboards_that_show_something(&scene).context("links")?;
+    the_edge_explorer_finds_the_flows_of_every_row(&scene).context("rows")?;
     every_kind_that_comes_up_has_a_runbook(&scene).context("runbooks")?;
     every_line_of_the_map_ends_at_circles_of_it(&scene).context("map")
 }
@@ -153,7 +158,7 @@ fn links_of_rows_lead_to_dashboards_that_show_something(scene: &Scene) -> Result
     let mut followed = BTreeSet::new();
     let mut faults = Vec::new();
     for url in scene
-        .panel("Worst edges")?
+        .panel(OVERVIEW, "Worst edges")?
         .links()
         .into_iter()
         .filter(|url| url.starts_with("/d/"))
@@ -166,6 +171,29 @@ fn links_of_rows_lead_to_dashboards_that_show_something(scene: &Scene) -> Result
     }
     none(&faults)?;
     ensure!(followed.iter().eq(["observer-edge", "observer-service-account"]), "{followed:?}");
+    Ok(())
+}
+
+/// Also where an end is no pod, and so has neither namespace nor ServiceAccount.
+fn the_edge_explorer_finds_the_flows_of_every_row(scene: &Scene) -> Result<()> {
+    let links = scene.panel(OVERVIEW, "Worst edges")?.links();
+    let url = links.into_iter().find(|url| url.starts_with("/d/observer-edge?")).context("no link")?;
+    let selection = scene.select(scene.dashboard(OVERVIEW)?, &Chosen::new())?;
+    let rows = scene.answer("Worst edges", "B")?;
+    for kind in ["external", "unknown"] {
+        ensure!(
+            rows.iter().any(|row| row.labels.values().any(|value| value == kind)),
+            "nothing {kind} in {rows:?}"
+        );
+    }
+    for row in rows {
+        let (uid, chosen) = selection.follow(url, &row.labels)?;
+        let flows =
+            scene.answer_in(&uid, &chosen, "Flows", "A").with_context(|| format!("{:?}", row.labels))?;
+        let sum: f64 = flows.iter().map(|series| series.value).sum();
+        // The explorer has all ports of the pair.
+        ensure!(sum >= row.value, "{sum} of {row:?}");
+    }
     Ok(())
 }
 
