@@ -146,7 +146,7 @@ fn what_names_one_another_agrees() -> Result<()> {
             assert_eq!(chart.container()?[probe]["httpGet"]["port"], "metrics", "{values:?}");
         }
         let config = &daemon_set["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"];
-        assert_eq!(chart.one("ConfigMap")?["metadata"]["name"], *config, "{values:?}");
+        assert_eq!(chart.config_map()?["metadata"]["name"], *config, "{values:?}");
         for object in chart.objects() {
             let cluster_wide =
                 ["Namespace", "ClusterRole", "ClusterRoleBinding"].iter().any(|kind| object["kind"] == *kind);
@@ -253,6 +253,61 @@ fn an_alert_can_be_left_out_and_the_runbooks_can_be_elsewhere() -> Result<()> {
     Ok(())
 }
 
+/// The ConfigMaps that Grafana's sidecar would take.
+fn dashboards(chart: &Rendered, label: &str, value: &str) -> BTreeMap<String, Value> {
+    let labelled = chart.objects().iter().filter(|object| object["metadata"]["labels"][label] == value);
+    labelled.map(|object| (object["metadata"]["name"].to_string(), object.clone())).collect()
+}
+
+#[test]
+fn each_dashboard_of_deploy_grafana_is_a_config_map_that_a_sidecar_finds_word_for_word() -> Result<()> {
+    let plain = render(&[])?;
+    ensure!(plain.objects().iter().filter(|object| object["kind"] == "ConfigMap").count() == 1);
+    let chart = render(&["dashboards.enabled=true", "dashboards.annotations.grafana_folder=Observer"])?;
+    let mut found = BTreeMap::new();
+    for map in dashboards(&chart, "grafana_dashboard", "1").values() {
+        assert_eq!(map["kind"], "ConfigMap");
+        assert_eq!(map["metadata"]["annotations"], json!({"grafana_folder": "Observer"}));
+        for (file, text) in map["data"].as_object().context("no data")? {
+            found.insert(file.clone(), text.as_str().context("no text")?.to_owned());
+        }
+    }
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/grafana"))? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).context("a name")?;
+        files.insert(format!("observer-{name}"), std::fs::read_to_string(&path)?);
+    }
+    ensure!(files.len() >= 4, "{:?}", files.keys());
+    assert_eq!(found, files);
+    Ok(())
+}
+
+#[test]
+fn dashboards_take_another_label_and_lead_to_runbooks_elsewhere() -> Result<()> {
+    let chart = render(&[
+        "dashboards.enabled=true",
+        "dashboards.label=example.org/dashboards",
+        "dashboards.labelValue=yes",
+        "metrics.prometheusRule.runbookUrl=https://wiki.example.org/observer/",
+    ])?;
+    let found = dashboards(&chart, "example.org/dashboards", "yes");
+    ensure!(found.len() >= 4, "{:?}", found.keys());
+    for map in found.values() {
+        let text = map["data"].to_string();
+        ensure!(
+            text.contains("https://wiki.example.org/observer/${__value.text}.md")
+                || !text.contains("__value.text")
+        );
+        ensure!(
+            text.contains("https://wiki.example.org/observer/") && !text.contains("github.com"),
+            "{}",
+            map["metadata"]
+        );
+    }
+    Ok(())
+}
+
 #[test]
 fn a_value_that_makes_no_sense_is_refused_by_its_name() -> Result<()> {
     for (value, names) in [
@@ -270,6 +325,8 @@ fn a_value_that_makes_no_sense_is_refused_by_its_name() -> Result<()> {
         ("metrics.podMonitor.interval=often", "podMonitor/interval"),
         ("metrics.prometheusRule.runbookUrl=docs", "prometheusRule/runbookUrl"),
         ("metrics.prometheusRule.disable={A}", "prometheusRule"),
+        ("dashboards.label=-", "dashboards/label"),
+        ("dashboards.folder=Observer", "dashboards"),
         ("tolerations=all", "tolerations"),
     ] {
         let said = refusal(&[value])?;
