@@ -82,7 +82,11 @@ mod tests {
         assert_eq!(allowed(&mut rate, 1_000, false, later), 0, "what comes back is for last records first");
         assert_eq!(allowed(&mut rate, 1_000, true, later), 100);
         let much_later = later + Duration::from_secs(3_600);
-        assert_eq!(allowed(&mut rate, 1_000, true, much_later), 500, "silence saves up no more than one burst");
+        assert_eq!(
+            allowed(&mut rate, 1_000, true, much_later),
+            500,
+            "silence saves up no more than one burst"
+        );
     }
 
     #[test]
