@@ -60,7 +60,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 port: metrics
 interval: {{ .interval }}
 relabelings:
-  - sourceLabels: [__meta_kubernetes_pod_node_name]
+  - action: replace
+    sourceLabels: [__meta_kubernetes_pod_node_name]
     targetLabel: node
   {{- with .relabelings }}
   {{- toYaml . | nindent 2 }}

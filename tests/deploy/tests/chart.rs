@@ -174,7 +174,9 @@ fn monitors_of_the_prometheus_operator_are_off_until_asked_for() -> Result<()> {
     let pods = render(&["metrics.podMonitor.enabled=true", "metrics.podMonitor.labels.release=prometheus"])?;
     let monitor = pods.one("PodMonitor")?;
     // By which the alerts name a daemon.
-    let node = json!({"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node"});
+    let node = json!({
+        "action": "replace", "sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node"
+    });
     assert_eq!(
         monitor["spec"]["podMetricsEndpoints"],
         json!([{"port": "metrics", "interval": "30s", "relabelings": [node]}])

@@ -5,11 +5,13 @@
 pub mod dashboard;
 mod prometheus;
 mod promtool;
+mod rules;
 pub mod selection;
 mod traffic;
 
 pub use prometheus::{Prometheus, Scraped, Series, now, recorded};
 pub use promtool::promtool;
+pub use rules::{RULES, metrics_of, rule_files, rules, yaml};
 pub use traffic::Traffic;
 
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use observer_monitoring::dashboard::{Dashboard, Panel, list};
 use observer_monitoring::selection::{Chosen, STEP, Selection};
-use observer_monitoring::{Prometheus, Scraped, Series, Traffic, now, recorded};
+use observer_monitoring::{Prometheus, Scraped, Series, Traffic, metrics_of, now, recorded};
 
 const OVERVIEW: &str = "observer-overview";
 
@@ -130,8 +130,7 @@ fn no_query_names_a_metric_that_does_not_exist(scene: &Scene) -> Result<()> {
             queries.extend(panel.targets()?.into_iter().map(|target| (panel.name(), target.expression)));
         }
         for (place, query) in queries {
-            let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
-            for name in words.filter(|word| word.contains("observer_")) {
+            for name in metrics_of(query).into_iter().filter(|name| *name != "up") {
                 if !scene.names.contains(name) {
                     faults.push(format!("{place}: no metric {name}\n{query}"));
                 }
