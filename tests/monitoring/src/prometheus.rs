@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use observer_integration::Directory;
 use serde_json::Value;
 
-use crate::repository;
+use crate::{repository, rules};
 
 const RECORDING: &str = "deploy/prometheus/recording.yaml";
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -200,13 +200,9 @@ pub fn now() -> Result<f64> {
 /// What the recording rules record.
 ///
 /// # Errors
-/// The file is no YAML, or not there.
+/// The rules cannot be read.
 pub fn recorded() -> Result<Vec<String>> {
-    let text = fs::read_to_string(repository(RECORDING)).context(RECORDING)?;
-    let file: Value = serde_saphyr::from_str(&text).context(RECORDING)?;
-    let groups = file["groups"].as_array().context("no groups")?;
-    let rules = groups.iter().flat_map(|group| group["rules"].as_array().into_iter().flatten());
-    Ok(rules.filter_map(|rule| rule["record"].as_str()).map(str::to_owned).collect())
+    Ok(rules()?.iter().filter_map(|rule| rule["record"].as_str()).map(str::to_owned).collect())
 }
 
 fn series(data: &Value) -> Result<Vec<Series>> {
