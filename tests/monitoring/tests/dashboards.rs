@@ -210,11 +210,12 @@ fn every_kind_that_comes_up_has_a_runbook(scene: &Scene) -> Result<()> {
         let properties = list(&column["properties"]).iter();
         let mappings =
             properties.into_iter().find(|one| one["id"] == "mappings").with_context(|| panel.name())?;
-        let metric = if panel.json["targets"].to_string().contains("observer_posture_findings") {
-            "observer_posture_known"
-        } else {
-            "observer_findings_total"
-        };
+        let metric =
+            if panel.json["targets"].to_string().contains("serviceaccount:observer_posture_findings:max") {
+                "observer_posture_known"
+            } else {
+                "observer_findings_total"
+            };
         for kind in scene.prometheus.label_values(Some(metric), "kind", scene.to - 60.0, scene.to)? {
             ensure!(
                 !mappings["value"][0]["options"][&kind].is_null(),
