@@ -13,7 +13,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use observer_integration::Directory;
 use serde_json::Value;
 
-use crate::{repository, rules};
+use crate::dashboard::list;
+use crate::{repository, yaml};
 
 const RECORDING: &str = "deploy/prometheus/recording.yaml";
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -164,7 +165,7 @@ impl Prometheus {
     ///
     /// # Errors
     /// One has not within a quarter of a minute.
-    pub fn wait_recorded(&self, rules: &[String]) -> Result<()> {
+    pub fn wait_recorded(&self, rules: &[&str]) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(15);
         loop {
             let mut missing = Vec::new();
@@ -197,12 +198,14 @@ pub fn now() -> Result<f64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
 }
 
-/// What the recording rules record.
+/// What the rules record that the dashboards need.
 ///
 /// # Errors
-/// The rules cannot be read.
+/// They cannot be read.
 pub fn recorded() -> Result<Vec<String>> {
-    Ok(rules()?.iter().filter_map(|rule| rule["record"].as_str()).map(str::to_owned).collect())
+    let file = yaml(RECORDING)?;
+    let rules = list(&file["groups"]).iter().flat_map(|group| list(&group["rules"]));
+    Ok(rules.filter_map(|rule| rule["record"].as_str()).map(str::to_owned).collect())
 }
 
 fn series(data: &Value) -> Result<Vec<Series>> {

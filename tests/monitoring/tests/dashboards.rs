@@ -28,22 +28,23 @@ impl Scene {
             Scraped { job: "observer", address: traffic.daemon.address(), labels: &[] },
             Scraped { job: "observer-lost", address: traffic.lost.address(), labels: &[("cluster", "east")] },
         ])?;
-        let recorded = recorded()?;
+        let dashboards = Dashboard::load()?;
+        let recorded: BTreeSet<String> = recorded()?.into_iter().collect();
+        let queries = queries(&dashboards)?;
+        let asked: BTreeSet<&str> = queries.iter().flat_map(|(_, query)| metrics_of(query)).collect();
         // What is there from the start must be seen at zero before it grows.
-        prometheus.wait_recorded(&["cluster:observer_lost_events:increase5m".to_owned()])?;
+        prometheus.wait_recorded(&["cluster:observer_lost_events:increase5m"])?;
         traffic.run()?;
         thread::sleep(Duration::from_secs(2));
-        // Of a daemon that Prometheus has heard all along there is no series of that kind.
-        let of_traffic: Vec<String> =
-            recorded.iter().filter(|name| !name.starts_with("instance:")).cloned().collect();
-        prometheus.wait_recorded(&of_traffic)?;
-        let mut names: BTreeSet<String> = recorded.into_iter().collect();
+        let needed: Vec<&str> = asked.into_iter().filter(|name| recorded.contains(*name)).collect();
+        prometheus.wait_recorded(&needed)?;
+        let mut names = recorded;
         for daemon in [&traffic.daemon, &traffic.lost] {
             let metrics = daemon.get_as("/metrics", "text/plain")?;
             let families = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
             names.extend(families.map(str::to_owned));
         }
-        Ok(Self { prometheus, dashboards: Dashboard::load()?, names, to: now()?, _traffic: traffic })
+        Ok(Self { prometheus, dashboards, names, to: now()?, _traffic: traffic })
     }
 
     fn dashboard(&self, uid: &str) -> Result<&Dashboard> {
@@ -122,21 +123,26 @@ fn every_panel_shows_something_of_a_node_with_every_kind_of_traffic() -> Result<
     every_line_of_the_map_ends_at_circles_of_it(&scene).context("map")
 }
 
-fn no_query_names_a_metric_that_does_not_exist(scene: &Scene) -> Result<()> {
-    let mut faults = Vec::new();
-    for dashboard in &scene.dashboards {
-        let mut queries = Vec::new();
+/// Each query of a panel or a variable, and whose it is.
+fn queries(dashboards: &[Dashboard]) -> Result<Vec<(String, &str)>> {
+    let mut queries = Vec::new();
+    for dashboard in dashboards {
         for variable in dashboard.variables()? {
             queries.push((format!("{}, variable {}", dashboard.file, variable.name), variable.query));
         }
         for panel in dashboard.panels() {
             queries.extend(panel.targets()?.into_iter().map(|target| (panel.name(), target.expression)));
         }
-        for (place, query) in queries {
-            for name in metrics_of(query).into_iter().filter(|name| *name != "up") {
-                if !scene.names.contains(name) {
-                    faults.push(format!("{place}: no metric {name}\n{query}"));
-                }
+    }
+    Ok(queries)
+}
+
+fn no_query_names_a_metric_that_does_not_exist(scene: &Scene) -> Result<()> {
+    let mut faults = Vec::new();
+    for (place, query) in queries(&scene.dashboards)? {
+        for name in metrics_of(query).into_iter().filter(|name| *name != "up") {
+            if !scene.names.contains(name) {
+                faults.push(format!("{place}: no metric {name}\n{query}"));
             }
         }
     }
