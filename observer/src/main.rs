@@ -11,8 +11,9 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error),
     };
     let result = match cli.command {
-        Command::Run(args) => RunSettings::load(*args).and_then(|settings| {
-            runtime::run(&settings).map_err(|error| CliError::Failed(cli::with_causes(error.as_ref())))
+        Command::Run(args) => RunSettings::load(*args).and_then(|(settings, source)| {
+            runtime::run(&settings, source)
+                .map_err(|error| CliError::Failed(cli::with_causes(error.as_ref())))
         }),
         Command::Flows(args) => cli::run_flows(&args),
         Command::Findings(args) => cli::run_findings(&args),
@@ -22,6 +23,8 @@ fn main() -> ExitCode {
             Ok(false) => Ok(()),
             Err(error) => Err(error),
         },
+        Command::Explain(args) => cli::run_explain(&args),
+        Command::Completion(args) => cli::run_completion(&args),
         Command::Doctor(args) => return cli::doctor::run(&args),
         Command::Canary(args) => return probe::canary_main(&args.cgroup),
     };

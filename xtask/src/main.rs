@@ -4,6 +4,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod docs;
 mod fuzz;
 mod image;
 mod manifest;
@@ -44,6 +45,8 @@ enum Command {
     Image(image::Arguments),
     /// Render the chart into deploy/observer.yaml
     Manifest(manifest::Arguments),
+    /// Write the pages in docs/ that are made from the code
+    Docs(docs::Arguments),
     /// Check the rules that the compiler does not know: module dependencies, names, links
     Tidy,
     /// Everything that has to be green: setup, format, lints, licences, tidy, tests, demo
@@ -60,6 +63,7 @@ impl Command {
             Self::Bench(arguments) => bench::run(&arguments),
             Self::Image(arguments) => image::run(&arguments),
             Self::Manifest(arguments) => manifest::run(&arguments),
+            Self::Docs(arguments) => docs::run(&arguments),
             Self::Tidy => tidy::run(&names()),
             Self::Ci => ci::run(&names()),
         }
@@ -77,6 +81,43 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// What a page tells people to type after `$ cargo xtask`, with the page.
+    fn typed() -> Vec<(PathBuf, String)> {
+        let mut pages = vec![workspace::top().join("README.md")];
+        let mut folders = vec![workspace::top().join("docs")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { folders.push(path) } else { pages.push(path) }
+            }
+        }
+        let of = |page: &PathBuf| -> Vec<(PathBuf, String)> {
+            let text = std::fs::read_to_string(page).unwrap();
+            let commands = text.lines().filter_map(|line| line.strip_prefix("$ cargo xtask "));
+            commands.map(|command| (page.clone(), command.to_owned())).collect()
+        };
+        pages.iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn the_arguments_that_a_page_shows_are_taken() {
+        let typed = typed();
+        assert!(typed.len() > 3, "{typed:?}");
+        for (page, command) in typed {
+            let arguments = std::iter::once("xtask").chain(command.split_whitespace());
+            if let Err(error) = Cli::try_parse_from(arguments) {
+                panic!("{}: {error}", page.display());
+            }
         }
     }
 }

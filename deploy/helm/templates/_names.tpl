@@ -59,10 +59,13 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- define "observer.endpoint" -}}
 port: metrics
 interval: {{ .interval }}
-{{- with .relabelings }}
 relabelings:
+  - action: replace
+    sourceLabels: [__meta_kubernetes_pod_node_name]
+    targetLabel: node
+  {{- with .relabelings }}
   {{- toYaml . | nindent 2 }}
-{{- end }}
+  {{- end }}
 {{- with .metricRelabelings }}
 metricRelabelings:
   {{- toYaml . | nindent 2 }}

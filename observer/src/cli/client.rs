@@ -5,13 +5,23 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Args;
 use serde::de::DeserializeOwned;
 
 use super::CliError;
-use crate::sink::query::{Hello, Notice, PROTOCOL_VERSION, Request};
+use crate::sink::DEFAULT_SOCKET;
+use crate::sink::query::{Hello, NOT_A_REQUEST, Notice, PROTOCOL_VERSION, Request};
 
 /// A daemon that is slower than this is not well.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Whom to ask.
+#[derive(Args, Clone, Debug)]
+pub struct SocketArgs {
+    /// The socket of the observer to ask
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+}
 
 /// One line of an answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +37,8 @@ pub(super) enum Line {
 pub(super) struct Answer {
     lines: BufReader<UnixStream>,
     socket: PathBuf,
+    /// The daemon's.
+    version: String,
 }
 
 impl Answer {
@@ -46,7 +58,8 @@ impl Answer {
         })?;
         let broken = |error| CliError::Failed(format!("cannot talk to the observer at {path}: {error}"));
         stream.set_read_timeout(Some(ANSWER_WITHIN)).map_err(broken)?;
-        let mut answer = Self { lines: BufReader::new(stream), socket: socket.to_owned() };
+        let mut answer =
+            Self { lines: BufReader::new(stream), socket: socket.to_owned(), version: String::new() };
         answer.greet()?;
         // An endless answer may pause for as long as it likes.
         if let Request::Flows(flows) = request
@@ -80,6 +93,7 @@ impl Answer {
                 env!("CARGO_PKG_VERSION"),
             )));
         }
+        self.version = hello.version.into_owned();
         Ok(())
     }
 
@@ -92,7 +106,14 @@ impl Answer {
         match serde_json::from_str(&line) {
             Ok(Notice::End(_)) => Ok(None),
             Ok(Notice::Dropped(n)) => Ok(Some(Line::Dropped(n))),
-            Ok(Notice::Error(why)) => Err(CliError::Failed(format!("the observer at {path} says: {why}"))),
+            Ok(Notice::Error(why)) => Err(CliError::Failed(match why.strip_prefix(NOT_A_REQUEST) {
+                Some(what) => format!(
+                    "the observer at {path} is version {} and does not know all that this one, version {}, asks for ({what}); use the same for both",
+                    self.version,
+                    env!("CARGO_PKG_VERSION"),
+                ),
+                None => format!("the observer at {path} says: {why}"),
+            })),
             Err(_) => Ok(Some(Line::Item(line))),
         }
     }

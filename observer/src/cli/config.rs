@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::CliError;
@@ -15,22 +16,25 @@ use crate::model::{FindingKind, Timestamp};
 const MAX_CONFIG: u64 = 1024 * 1024;
 
 /// Findings that nobody wants to hear of: those that meet everything that is set.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exemption {
+    /// The kind of finding; absent: any.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     pub kind: Option<FindingKind>,
-    /// The client's principal.
+    /// The client's principal: `namespace/service-account`, `node`, `external` or `unknown`; absent: any.
     #[serde(default)]
     pub client: Option<String>,
-    /// The server's principal.
+    /// The server's principal; absent: any.
     #[serde(default)]
     pub server: Option<String>,
     /// Only for requests whose path begins so.
     #[serde(default)]
     pub path_prefix: Option<String>,
-    /// Not after this moment.
+    /// Not after this moment, in RFC 3339; absent: for ever.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     pub until: Option<Timestamp>,
     /// A word or two: the label `reason` of `exempted_total`.
     pub reason: String,
@@ -38,7 +42,7 @@ pub struct Exemption {
 
 /// An issuer of tokens besides the cluster's own, and where its keys are: in a file, at an address, or where its
 /// discovery document says.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfiguredIssuer {
     /// The `iss` claim of its tokens; for JWT-SVIDs the trust domain, such as `spiffe://example.org`.
@@ -55,14 +59,14 @@ pub struct ConfiguredIssuer {
 }
 
 /// What the operator says of the links between nodes. WireGuard need not be said: its keys are seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkEncryption {
     Ipsec,
 }
 
 /// The keys of the file: those of the flags, and settings that are too long for a flag.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConfigFile {
     pub inventory: Option<PathBuf>,
@@ -72,14 +76,19 @@ pub struct ConfigFile {
     /// Issuers whose keys are not, or not only, in a file.
     pub issuers: Vec<ConfiguredIssuer>,
     pub api_audience: Vec<String>,
+    #[schemars(with = "Vec<String>")]
     pub cluster_cidr: Vec<IpNet>,
     pub node_name: Option<String>,
     pub cgroup_root: Option<PathBuf>,
+    #[schemars(with = "Option<String>")]
     pub listen: Option<SocketAddr>,
     pub socket: Option<PathBuf>,
     pub output: Option<Output>,
+    /// Flow records a second that stdout gets at most, bursts apart; 0: all.
+    pub flow_rate: Option<u32>,
     pub both_ends: bool,
     pub log_level: Option<LogLevel>,
+    /// Findings that nobody wants to hear of; each is counted in `observer_exempted_total`.
     pub exemptions: Vec<Exemption>,
     /// Request headers besides Authorization that hold credentials.
     pub credential_headers: Vec<String>,
@@ -87,6 +96,8 @@ pub struct ConfigFile {
     pub link_encryption: Option<LinkEncryption>,
     /// Samples that `/metrics` may have.
     pub series_budget: Option<usize>,
+    /// Seconds without a flow after which an edge whose pods are gone gives its series back; 0: never.
+    pub series_idle: Option<u64>,
     /// Bytes captured each time a client speaks.
     pub client_allowance: Option<u32>,
     /// Seconds without a datagram after which a UDP conversation is over.
@@ -96,9 +107,11 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// The file's text, as [`ConfigFile::parse`] takes it.
+    ///
     /// # Errors
-    /// The file is missing, too long, not YAML, or has a key or a value that makes no sense.
-    pub fn load(path: &Path) -> Result<Self, CliError> {
+    /// The file is missing, too long, or no text: one line that names it.
+    pub fn read(path: &Path) -> Result<String, CliError> {
         let file = path.display();
         let unreadable = |cause: std::io::Error| {
             CliError::Usage(format!(
@@ -113,9 +126,8 @@ impl ConfigFile {
                 "the config file {file} is longer than 1 MiB; make it shorter"
             )));
         }
-        let text = String::from_utf8(bytes)
-            .map_err(|_| CliError::Usage(format!("the config file {file} is not UTF-8; write it as YAML")))?;
-        Self::parse(&text).map_err(|cause| CliError::Usage(format!("{file}: {cause}")))
+        String::from_utf8(bytes)
+            .map_err(|_| CliError::Usage(format!("the config file {file} is not UTF-8; write it as YAML")))
     }
 
     /// # Errors

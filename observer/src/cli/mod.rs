@@ -1,16 +1,22 @@
 //! Stage `cli`: the command line, the config file, and the commands that ask a running daemon.
 
+mod changes;
 mod client;
+mod completion;
 mod config;
 pub mod doctor;
+mod edge_totals;
 mod edges;
+mod examples;
 mod explain;
 mod filter;
 mod findings;
 mod flows;
+pub mod meanings;
 mod output;
 mod parse;
 mod posture;
+mod reference;
 mod run;
 mod settings;
 
@@ -19,18 +25,22 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::probe::CANARY_COMMAND;
+pub use changes::{Changes, LIVE_KEYS};
+pub use client::SocketArgs;
+pub use completion::{CompletedShell, CompletionArgs};
 pub use config::{ConfigFile, Exemption, LinkEncryption};
 pub use doctor::DoctorArgs;
-pub use edges::EdgesArgs;
-pub use explain::explain;
-pub use filter::FilterArgs;
+pub use edges::{EdgesArgs, Sort};
+pub use explain::ExplainArgs;
+pub use filter::{FilterArgs, FlowFilterArgs, StatusArgs};
 pub use findings::FindingsArgs;
 pub use flows::FlowsArgs;
-pub use output::Format;
+pub use output::{Color, Format, OutputArgs};
 pub use parse::{one_line, with_causes};
 pub use posture::PostureArgs;
+pub use reference::configuration_page;
 pub use run::{LogLevel, Output, RunArgs};
-pub use settings::{IssuerKeys, KeysAt, RunSettings};
+pub use settings::{IssuerKeys, KeysAt, RunSettings, Source};
 
 /// Shows which service calls which, as whom, encrypted or not, with which credential, declared or not.
 #[derive(Clone, Debug, Parser)]
@@ -43,17 +53,29 @@ pub struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Observe this node
+    #[command(after_help = examples::RUN)]
     Run(Box<RunArgs>),
     /// Show flow records of the observer that runs on this node
+    #[command(after_help = examples::FLOWS)]
     Flows(FlowsArgs),
     /// Show findings, summed up by edge and kind
+    #[command(after_help = examples::FINDINGS)]
     Findings(FindingsArgs),
     /// Show who called whom, and how
+    #[command(after_help = examples::EDGES)]
     Edges(EdgesArgs),
     /// Show which ServiceAccounts are weaker than need be, and what seen tokens allow
+    #[command(after_help = examples::POSTURE)]
     Posture(PostureArgs),
     /// Check what this kernel allows, and say what is degraded
+    #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
+    /// Tell what a finding, a status or a reason means, why it matters and what to do
+    #[command(after_help = examples::EXPLAIN)]
+    Explain(ExplainArgs),
+    /// Print a script with which a shell completes this program's arguments
+    #[command(after_help = examples::COMPLETION)]
+    Completion(CompletionArgs),
     /// Make the self-test's connection from inside a cgroup
     #[command(hide = true, name = CANARY_COMMAND)]
     Canary(CanaryArgs),
@@ -91,7 +113,7 @@ impl CliError {
 /// # Errors
 /// No daemon answers, or it went away.
 pub fn run_flows(args: &FlowsArgs) -> Result<(), CliError> {
-    flows::run(args, &mut output::stdout())
+    flows::run(args, &mut output::stdout(args.output.color))
 }
 
 /// `findings`.
@@ -99,7 +121,7 @@ pub fn run_flows(args: &FlowsArgs) -> Result<(), CliError> {
 /// # Errors
 /// As [`run_flows`].
 pub fn run_findings(args: &FindingsArgs) -> Result<(), CliError> {
-    findings::run(args, &mut output::stdout())
+    findings::run(args, &mut output::stdout(args.output.color))
 }
 
 /// `edges`.
@@ -107,7 +129,7 @@ pub fn run_findings(args: &FindingsArgs) -> Result<(), CliError> {
 /// # Errors
 /// As [`run_flows`].
 pub fn run_edges(args: &EdgesArgs) -> Result<(), CliError> {
-    edges::run(args, &mut output::stdout())
+    edges::run(args, &mut output::stdout(args.output.color))
 }
 
 /// `posture`. Answers whether anything was found.
@@ -115,7 +137,23 @@ pub fn run_edges(args: &EdgesArgs) -> Result<(), CliError> {
 /// # Errors
 /// As [`run_flows`].
 pub fn run_posture(args: &PostureArgs) -> Result<bool, CliError> {
-    posture::run(args, &mut output::stdout())
+    posture::run(args, &mut output::stdout(args.output.color))
+}
+
+/// `explain`.
+///
+/// # Errors
+/// stdout takes nothing more.
+pub fn run_explain(args: &ExplainArgs) -> Result<(), CliError> {
+    explain::run(args, &mut output::stdout(args.color))
+}
+
+/// `completion`.
+///
+/// # Errors
+/// As [`run_explain`].
+pub fn run_completion(args: &CompletionArgs) -> Result<(), CliError> {
+    completion::run(args, &mut output::stdout(Color::Never))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
 use super::CliError;
 use crate::sink::table::{Cell, Table};
@@ -13,8 +13,33 @@ pub enum Format {
     /// Aligned columns
     #[default]
     Table,
+    /// Aligned columns, with more of them
+    Wide,
     /// A JSON object a line, as the observer sent it
     Json,
+}
+
+/// When colours are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless the variable `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Also into pipes and files
+    Always,
+    /// Nowhere
+    Never,
+}
+
+/// How a command prints its answer.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct OutputArgs {
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: Format,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
 }
 
 /// A place to print to.
@@ -22,14 +47,27 @@ pub(super) struct Printer<W> {
     out: W,
     /// Whether it shows colours.
     pub colour: bool,
+    /// Something with a heading was printed.
+    pub begun: bool,
 }
 
-/// stdout; colours only on a terminal, and not where `NO_COLOR` is set (<https://no-color.org>).
-pub(super) fn stdout() -> Printer<BufWriter<StdoutLock<'static>>> {
+/// stdout.
+pub(super) fn stdout(color: Color) -> Printer<BufWriter<StdoutLock<'static>>> {
     let out = io::stdout().lock();
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colour = out.is_terminal() && !unwanted;
-    Printer { out: BufWriter::new(out), colour }
+    let colour = color.on(out.is_terminal(), unwanted);
+    Printer { out: BufWriter::new(out), colour, begun: false }
+}
+
+impl Color {
+    /// A flag says more than the variable (<https://no-color.org>).
+    const fn on(self, terminal: bool, unwanted: bool) -> bool {
+        match self {
+            Self::Auto => terminal && !unwanted,
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
 }
 
 /// The reader has had enough, or the place is full.
@@ -67,7 +105,7 @@ impl Ended {
 impl<W: Write> Printer<W> {
     #[cfg(test)]
     pub fn new(out: W) -> Self {
-        Self { out, colour: false }
+        Self { out, colour: false, begun: false }
     }
 
     #[cfg(test)]
@@ -85,12 +123,12 @@ impl<W: Write> Printer<W> {
     }
 
     /// All rows, the first of which is the heading, aligned; without others, `nothing` on stderr.
-    pub fn table<const N: usize>(&mut self, rows: &[[Cell; N]], nothing: &str) -> Result<(), Ended> {
+    pub fn table(&mut self, rows: &[Vec<Cell>], nothing: &str) -> Result<(), Ended> {
         if rows.len() < 2 {
             eprintln!("{nothing}");
             return Ok(());
         }
-        let mut table = Table::new([0; N], self.colour);
+        let mut table = Table::new(Vec::new(), self.colour);
         for row in rows {
             table.measure(row);
         }
@@ -98,5 +136,18 @@ impl<W: Write> Printer<W> {
             self.print(&table.line(row))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Color;
+
+    #[test]
+    fn colour_is_for_terminals_unless_somebody_says_otherwise() {
+        assert!(Color::Auto.on(true, false));
+        assert!(!Color::Auto.on(true, true) && !Color::Auto.on(false, false));
+        assert!(Color::Always.on(false, true));
+        assert!(!Color::Never.on(true, false));
     }
 }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// What stdout carries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Output {
     /// A JSON object a line
@@ -20,7 +21,7 @@ pub enum Output {
     None,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     Error,
@@ -47,9 +48,9 @@ impl LogLevel {
 
 /// Each has a key of the same name in the config file, with `_` for `-`. A flag wins over the file; a repeatable
 /// flag replaces the file's whole list.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct RunArgs {
-    /// Settings in YAML; every flag has a key
+    /// Settings in YAML; every flag has a key. Read again when it changes
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Kubernetes objects as `kubectl get -o yaml` prints them, instead of an API server
@@ -85,6 +86,9 @@ pub struct RunArgs {
     /// Flow records on stdout [default: json]
     #[arg(long, value_name = "FORMAT")]
     pub output: Option<Output>,
+    /// Flow records a second that stdout gets at most, bursts apart; 0: all [default: 1000]
+    #[arg(long, value_name = "RECORDS")]
+    pub flow_rate: Option<u32>,
     /// Also show the client's end of flows towards pods of other nodes; they are never counted
     #[arg(long)]
     pub both_ends: bool,

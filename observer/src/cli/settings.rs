@@ -23,6 +23,12 @@ const DEFAULT_UDP_IDLE: u64 = 30;
 /// Ten minutes: clients of the API server renew their watches about as often.
 const DEFAULT_TOKEN_UNUSED_AFTER: u64 = 600;
 const MAX_TOKEN_UNUSED_AFTER: u64 = 30 * 86_400;
+/// An hour: longer than a rollout or a node's drain takes.
+const DEFAULT_SERIES_IDLE: u64 = 3_600;
+const MAX_SERIES_IDLE: u64 = 365 * 86_400;
+/// Some 1.5 MB a second, which container runtimes and log agents keep up with.
+const DEFAULT_FLOW_RATE: u32 = 1_000;
+const MAX_FLOW_RATE: u32 = 1_000_000;
 /// In seconds; beyond it the kernel's table would only fill.
 const MAX_UDP_IDLE: u64 = 3600;
 /// A metric label should stay one: in characters.
@@ -45,6 +51,31 @@ pub enum KeysAt {
     },
 }
 
+/// What settings were made of: so that they can be made anew when the file changes.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub args: RunArgs,
+    /// The file's, if one is named.
+    pub text: Option<String>,
+}
+
+impl Source {
+    /// # Errors
+    /// Usage: a key or value that makes no sense.
+    pub fn settings(&self) -> Result<RunSettings, CliError> {
+        let name = self.args.config.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let file = match &self.text {
+            None => ConfigFile::default(),
+            Some(text) => {
+                ConfigFile::parse(text).map_err(|cause| CliError::Usage(format!("{name}: {cause}")))?
+            }
+        };
+        let origin = if self.text.is_some() { format!("{name}: ") } else { String::new() };
+        let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        RunSettings::resolve(self.args.clone(), file, &origin, host)
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunSettings {
@@ -61,6 +92,8 @@ pub struct RunSettings {
     pub listen: SocketAddr,
     pub socket: PathBuf,
     pub output: Output,
+    /// Flow records a second that stdout gets at most; zero: all.
+    pub flow_rate: u32,
     pub both_ends: bool,
     pub log_level: LogLevel,
     pub exemptions: Vec<Exemption>,
@@ -70,6 +103,8 @@ pub struct RunSettings {
     pub link_encryption: Option<LinkEncryption>,
     /// Samples that `/metrics` may have.
     pub series_budget: usize,
+    /// How long an edge whose pods are gone keeps its series; zero: for ever.
+    pub series_idle: Duration,
     /// Bytes captured each time a client speaks.
     pub client_allowance: u32,
     /// A UDP conversation this long without a datagram is over.
@@ -78,15 +113,14 @@ pub struct RunSettings {
 }
 
 impl RunSettings {
-    /// Reads the config file, if one is named, and lets the flags win.
+    /// Reads the config file, if one is named, and lets the flags win. With the settings comes that file's text.
     ///
     /// # Errors
     /// Usage: a file, key or value that makes no sense.
-    pub fn load(args: RunArgs) -> Result<Self, CliError> {
-        let file = args.config.as_deref().map(ConfigFile::load).transpose()?;
-        let origin = args.config.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
-        let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        Self::resolve(args, file.unwrap_or_default(), &origin, host)
+    pub fn load(args: RunArgs) -> Result<(Self, Source), CliError> {
+        let text = args.config.as_deref().map(ConfigFile::read).transpose()?;
+        let source = Source { args, text };
+        Ok((source.settings()?, source))
     }
 
     /// `origin` goes before a complaint about the file's own keys; `host` gives the host's name.
@@ -109,6 +143,14 @@ impl RunSettings {
             .map_err(in_file)?;
         let series_budget = file.series_budget.unwrap_or(DEFAULT_SERIES_BUDGET);
         between("series_budget", series_budget, MIN_SERIES_BUDGET, MAX_SERIES_BUDGET).map_err(in_file)?;
+        let series_idle = file.series_idle.unwrap_or(DEFAULT_SERIES_IDLE);
+        between("series_idle", series_idle, 0, MAX_SERIES_IDLE).map_err(in_file)?;
+        if let Some(rate) = file.flow_rate {
+            between("flow_rate", rate, 0, MAX_FLOW_RATE).map_err(in_file)?;
+        }
+        if let Some(rate) = args.flow_rate {
+            between("--flow-rate", rate, 0, MAX_FLOW_RATE).map_err(CliError::Usage)?;
+        }
         let client_allowance = file.client_allowance.unwrap_or(Settings::DEFAULT_CLIENT_ALLOWANCE);
         between("client_allowance", client_allowance, MIN_CLIENT_ALLOWANCE, Settings::MAX_ALLOWANCE)
             .map_err(in_file)?;
@@ -148,12 +190,14 @@ impl RunSettings {
             listen: args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
             socket: args.socket.or(file.socket).unwrap_or_else(|| DEFAULT_SOCKET.into()),
             output: args.output.or(file.output).unwrap_or_default(),
+            flow_rate: args.flow_rate.or(file.flow_rate).unwrap_or(DEFAULT_FLOW_RATE),
             both_ends: args.both_ends || file.both_ends,
             log_level: args.log_level.or(file.log_level).unwrap_or_default(),
             exemptions: file.exemptions,
             credential_headers,
             link_encryption: file.link_encryption,
             series_budget,
+            series_idle: Duration::from_secs(series_idle),
             client_allowance,
             udp_idle: Duration::from_secs(udp_idle),
             token_unused_after: Duration::from_secs(unused),

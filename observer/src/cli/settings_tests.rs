@@ -16,7 +16,7 @@ fn load(flags: &[&str], yaml: &str) -> Result<RunSettings, CliError> {
     std::fs::write(&path, yaml).unwrap();
     let mut args = args(flags);
     args.config = Some(path);
-    RunSettings::load(args)
+    RunSettings::load(args).map(|(settings, _)| settings)
 }
 
 /// The complaint about a config file, without the file's name.
@@ -38,6 +38,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.socket.to_str(), Some("/run/observer/observer.sock"));
     assert_eq!((settings.output, settings.log_level), (Output::Json, LogLevel::Info));
     assert_eq!((settings.series_budget, settings.client_allowance), (50_000, 16_384));
+    assert_eq!((settings.series_idle, settings.flow_rate), (Duration::from_secs(3_600), 1_000));
     assert!(settings.api_audiences.is_empty() && settings.cgroup_root.is_none() && !settings.both_ends);
 }
 
@@ -54,7 +55,7 @@ fn every_flag_of_run_has_a_key() {
         .filter(|flag| *flag != "config")
         .map(|flag| flag.replace('-', "_"))
         .collect();
-    assert_eq!(flags.len(), 13);
+    assert_eq!(flags.len(), 14);
     for flag in flags {
         assert!(keys.contains(&flag.as_str()), "{flag} in {keys:?}");
     }
@@ -89,6 +90,8 @@ fn bad_values_name_their_line() {
 #[test]
 fn values_out_of_range_say_the_range() {
     assert!(complaint("series_budget: 10").contains("series_budget is 10; choose 1000 to 1000000"));
+    assert!(complaint("flow_rate: 1000001").contains("flow_rate is 1000001; choose 0 to 1000000"));
+    assert!(complaint("series_idle: 99999999").contains("choose 0 to 31536000"));
     assert!(complaint("udp_idle: 0").contains("udp_idle is 0; choose 1 to 3600"));
     assert!(
         complaint("client_allowance: 1000000").contains("client_allowance is 1000000; choose 256 to 24576")
@@ -122,6 +125,8 @@ credential_headers: [X-API-Key]
 link_encryption: ipsec
 series_budget: 2000
 client_allowance: 4096
+series_idle: 0
+flow_rate: 50
 ",
     )
     .unwrap();
@@ -144,18 +149,19 @@ client_allowance: 4096
     // date -u -d 2030-01-01T00:00:00Z +%s
     assert_eq!(settings.exemptions[0].until.unwrap().seconds(), 1_893_456_000);
     assert_eq!((settings.series_budget, settings.client_allowance), (2_000, 4_096));
+    assert_eq!((settings.series_idle, settings.flow_rate), (Duration::ZERO, 50));
 }
 
 #[test]
 fn flags_win_over_the_file() {
     let settings = load(
-        &["--listen", "127.0.0.1:1", "--graph", "/mine", "--output", "none", "--issuer", "https://c", "--jwks", "/c"],
-        "listen: 127.0.0.1:2\ngraph: [/a, /b]\noutput: text\nissuer: [https://a]\njwks: [/a]\napi_audience: [x]\nsocket: /s\n",
+        &["--listen", "127.0.0.1:1", "--graph", "/mine", "--output", "none", "--issuer", "https://c", "--jwks", "/c", "--flow-rate", "0"],
+        "flow_rate: 9\nlisten: 127.0.0.1:2\ngraph: [/a, /b]\noutput: text\nissuer: [https://a]\njwks: [/a]\napi_audience: [x]\nsocket: /s\n",
     )
     .unwrap();
     assert_eq!(settings.listen.port(), 1);
     assert_eq!(settings.graphs, [PathBuf::from("/mine")]);
-    assert_eq!(settings.output, Output::None);
+    assert_eq!((settings.output, settings.flow_rate), (Output::None, 0));
     assert_eq!(
         settings.issuers,
         [IssuerKeys { issuer: "https://c".into(), keys: KeysAt::File("/c".into()) }]

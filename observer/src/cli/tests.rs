@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser};
 use tokio::sync::watch;
 
 use super::output::Printer;
-use super::{Cli, CliError, Command, FlowsArgs, edges, findings, flows, posture};
+use super::{Cli, CliError, Command, FlowsArgs, completion, edges, explain, findings, flows, posture};
 use crate::model::{FindingKind, FlowRecord};
 use crate::sink::fixture::{TempDir, edge, metrics, record};
 use crate::sink::{BoundSocket, Sinks, StoreLimits, api};
@@ -125,6 +125,17 @@ fn edges_sum_up_what_they_carried() {
     let text = print(&daemon.socket, &["edges"]).unwrap();
     let row: Vec<&str> =
         text.lines().nth(1).unwrap().split("  ").filter(|cell| !cell.is_empty()).map(str::trim).collect();
+    let below: Vec<&str> = text.lines().skip(2).collect();
+    assert_eq!(
+        below,
+        [
+            "",
+            "1 edge, 0 with findings; 2 flows, 2 requests",
+            "encrypted      0 of 2 flows, 0 % (mtls 0), unknown 0",
+            "authenticated  0 of 2 requests, 0 % (verified 0), unknown 0",
+            "declared       0 of 2 flows, 0 % (unexpected 0, ungoverned 2), unevaluable 0",
+        ]
+    );
     assert_eq!(
         row,
         [
@@ -219,7 +230,7 @@ fn impostor(text: &'static str) -> (TempDir, PathBuf, std::thread::JoinHandle<()
 fn a_daemon_of_another_version_is_named_as_such() {
     let (_dir, path, thread) = impostor("{\"protocol\":99,\"version\":\"9.9.9\"}\n");
     let error = print(&path, &["edges"]).unwrap_err().to_string();
-    assert!(error.contains("9.9.9") && error.contains("99") && error.contains("protocol 1"), "{error}");
+    assert!(error.contains("9.9.9") && error.contains("99") && error.contains("protocol 2"), "{error}");
     thread.join().unwrap();
 }
 
@@ -228,12 +239,16 @@ fn an_answer_that_breaks_off_is_an_error() {
     for (text, expected) in [
         ("", "refused to answer"),
         ("HTTP/1.1 400 Bad Request\r\n", "is no observer"),
-        ("{\"protocol\":1,\"version\":\"1.2.3\"}\n", "went away"),
+        ("{\"protocol\":2,\"version\":\"1.2.3\"}\n", "went away"),
         (
-            "{\"protocol\":1,\"version\":\"1.2.3\"}\n{\"error\":\"too many clients\"}\n",
+            "{\"protocol\":2,\"version\":\"1.2.3\"}\n{\"error\":\"too many clients\"}\n",
             "says: too many clients",
         ),
-        ("{\"protocol\":1,\"version\":\"1.2.3\"}\n{\"nonsense\":1}\n", "cannot be read"),
+        (
+            "{\"protocol\":2,\"version\":\"1.2.3\"}\n{\"error\":\"not a request: unknown field `encryption`, expected `from`\"}\n",
+            "is version 1.2.3 and does not know all that this one, version 0.1.0, asks for (unknown field `encryption`, expected `from`); use the same for both",
+        ),
+        ("{\"protocol\":2,\"version\":\"1.2.3\"}\n{\"nonsense\":1}\n", "cannot be read"),
     ] {
         let (_dir, path, thread) = impostor(text);
         let error = print(&path, &["edges"]).unwrap_err().to_string();
@@ -249,6 +264,15 @@ fn usage_errors_leave_with_2() {
         &["observer", "flows", "--from", "orders"],
         &["observer", "flows", "--since", "yesterday"],
         &["observer", "flows", "-o", "xml"],
+        &["observer", "flows", "--color", "red"],
+        &["observer", "flows", "--encryption", "rot13"],
+        &["observer", "flows", "--port", "65536"],
+        &["observer", "flows", "--follow", "--until", "5m"],
+        &["observer", "findings", "--encryption", "tls"],
+        &["observer", "edges", "--pod", "orders"],
+        &["observer", "edges", "--sort", "luck"],
+        &["observer", "explain", "boredom"],
+        &["observer", "completion", "tcsh"],
         &["observer", "run", "--listen", "nowhere"],
         &["observer", "run", "--nonsense"],
         &["observer"],
@@ -260,6 +284,164 @@ fn usage_errors_leave_with_2() {
         format!("{:?}", CliError::Usage(String::new()).exit_code()),
         format!("{:?}", std::process::ExitCode::from(2))
     );
+}
+
+#[test]
+fn a_word_that_is_not_known_is_answered_with_those_that_are() {
+    for (command, listed) in [
+        (&["observer", "flows", "--finding", "x"][..], &["unencrypted", "default-service-account"][..]),
+        (&["observer", "flows", "--encryption", "x"], &["plaintext", "tls", "mtls", "unknown"]),
+        (&["observer", "flows", "--authentication", "x"], &["none", "present", "verified", "invalid"]),
+        (&["observer", "flows", "--declaration", "x"], &["allowed", "unevaluable"]),
+        (&["observer", "flows", "--protocol", "x"], &["http/1.1", "grpc", "postgres", "opaque"]),
+        (&["observer", "flows", "--transport", "x"], &["tcp", "udp"]),
+        (&["observer", "flows", "-o", "x"], &["table", "wide", "json"]),
+        (&["observer", "flows", "--color", "x"], &["auto", "always", "never"]),
+        (&["observer", "edges", "--sort", "x"], &["name", "flows", "last-seen"]),
+        (&["observer", "explain", "x"], &["unencrypted", "attached-mid-stream"]),
+        (&["observer", "completion", "x"], &["bash", "zsh", "fish"]),
+    ] {
+        let error = Cli::try_parse_from(command).unwrap_err().to_string();
+        assert!(listed.iter().all(|word| error.contains(word)), "{command:?}: {error}");
+    }
+}
+
+#[test]
+fn more_values_than_an_observer_takes_are_a_usage_error() {
+    let ports: Vec<String> = (1..=33).map(|port| port.to_string()).collect();
+    let error = print(Path::new("/nowhere"), &["flows", "--port", &ports.join(",")]).unwrap_err();
+    assert!(matches!(error, CliError::Usage(_)), "{error}");
+    assert_eq!(error.to_string(), "--port has 33 values, and an observer takes 32; ask for fewer");
+}
+
+#[test]
+fn values_of_a_flag_are_any_of_them_and_flags_are_all_of_them() {
+    let daemon = Daemon::start();
+    for n in 0..4 {
+        let mut record = record(n);
+        record.server.port = 8080 + u16::try_from(n).unwrap();
+        daemon.sinks.record(&edge(), record);
+    }
+    let lines = |command: &[&str]| print(&daemon.socket, command).unwrap().lines().count();
+    assert_eq!(lines(&["flows", "-o", "json", "--port", "8080", "--port", "8081,8082"]), 3);
+    assert_eq!(lines(&["flows", "-o", "json", "--port", "8080,8081", "--from", "shop/orders,bank/a"]), 2);
+    assert_eq!(lines(&["flows", "-o", "json", "--port", "8080,8081", "--from", "bank/a"]), 0);
+    assert_eq!(lines(&["flows", "-o", "json", "--from", "shop/*", "--to", "shop/"]), 4);
+    assert_eq!(lines(&["flows", "-o", "json", "--from", "bank/*"]), 0);
+    // Record 2 is at 22:13:22.
+    assert_eq!(lines(&["flows", "-o", "json", "--until", "2023-11-14T22:13:22Z"]), 2);
+}
+
+#[test]
+fn edges_are_sorted_as_asked() {
+    let daemon = Daemon::start();
+    daemon.sinks.record(&crate::sink::fixture::edge_between("shop/a", "shop/payments", 80), record(9));
+    daemon.sinks.record(&crate::sink::fixture::edge_between("shop/b", "shop/payments", 80), record(2));
+    daemon.sinks.record(&crate::sink::fixture::edge_between("shop/b", "shop/payments", 80), record(3));
+    let first = |sort: &str| {
+        let json = print(&daemon.socket, &["edges", "-o", "json", "--sort", sort]).unwrap();
+        let edge: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+        edge["client"]["principal"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(first("name"), "shop/a");
+    assert_eq!(first("flows"), "shop/b");
+    assert_eq!(first("requests"), "shop/b");
+    assert_eq!(first("last-seen"), "shop/a");
+    assert_eq!(first("findings"), "shop/a");
+}
+
+#[test]
+fn wide_tables_have_more_columns_and_json_has_no_totals() {
+    let daemon = Daemon::start();
+    let mut bad = record(1);
+    bad.findings = vec![FindingKind::LegacyToken];
+    daemon.sinks.record(&edge(), bad);
+    for (command, columns) in [
+        ("flows", &["CLIENT-POD", "SERVER-ADDRESS", "HOP", "CLOSE", "REPORTER"][..]),
+        ("findings", &["FIRST-SEEN", "REASON", "FIX"]),
+        ("edges", &["FIRST-SEEN", "REJECTED", "FLOWS-BY-FINDING"]),
+    ] {
+        let (table, wide) = (
+            print(&daemon.socket, &[command]).unwrap(),
+            print(&daemon.socket, &[command, "-o", "wide"]).unwrap(),
+        );
+        for column in columns {
+            let has =
+                |text: &str| text.lines().next().unwrap().split_whitespace().any(|name| name == *column);
+            assert!(has(&wide) && !has(&table), "{command}: {column}\n{table}{wide}");
+        }
+        let json = print(&daemon.socket, &[command, "-o", "json"]).unwrap();
+        assert!(json.lines().all(|line| line.starts_with('{')), "{json}");
+    }
+}
+
+/// What a command prints that asks nobody.
+fn print_alone(command: &[&str]) -> String {
+    let mut out = Vec::new();
+    let mut printer = Printer::new(&mut out);
+    match Cli::try_parse_from(["observer"].iter().chain(command)).unwrap().command {
+        Command::Explain(args) => explain::run(&args, &mut printer).unwrap(),
+        Command::Completion(args) => completion::run(&args, &mut printer).unwrap(),
+        other => panic!("{other:?}"),
+    }
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn explain_tells_all_parts_of_a_finding() {
+    for kind in FindingKind::ALL {
+        let text = print_alone(&["explain", kind.as_str()]);
+        for heading in ["Why it matters", "What proves it", "What to do", "How to confirm", "How to exempt"] {
+            assert!(text.lines().any(|line| line == heading), "{heading}: {text}");
+        }
+        assert!(text.contains(&format!("kind: {kind},")), "{text}");
+        assert!(
+            text.lines().filter(|line| !line.starts_with("    ")).all(|line| line.len() <= 100),
+            "{text}"
+        );
+    }
+    assert!(print_alone(&["explain", "identity-mismatch"]).contains("\n  replayed: "));
+}
+
+#[test]
+fn a_word_of_several_places_is_explained_for_each() {
+    let text = print_alone(&["explain", "unknown"]);
+    for place in ["encryption.status", "authentication.status", "client.principal"] {
+        assert!(text.contains(&format!("unknown ({place})")), "{text}");
+    }
+    let text = print_alone(&["explain", "unexpected"]);
+    assert!(
+        text.contains("unexpected (finding)") && text.contains("unexpected (declaration.status)"),
+        "{text}"
+    );
+    assert!(print_alone(&["explain", "expired"]).contains("A reason of the finding invalid-token."));
+}
+
+#[test]
+fn explain_alone_lists_each_word_in_a_line() {
+    let text = print_alone(&["explain"]);
+    for word in super::meanings::all_words() {
+        let lines = text.lines().filter(|line| line.starts_with(&format!("  {word} ")));
+        assert!(lines.count() >= 1, "{word}");
+    }
+}
+
+#[test]
+fn every_command_has_examples_that_it_takes() {
+    let mut cli = Cli::command();
+    cli.build();
+    for command in
+        cli.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help")
+    {
+        let help = command.clone().render_long_help().to_string();
+        let examples: Vec<&str> = help.lines().filter_map(|line| line.trim().strip_prefix("$ ")).collect();
+        assert!(!examples.is_empty(), "{}", command.get_name());
+        for example in examples {
+            let words = example.trim_start_matches("source <(").trim_end_matches(')');
+            let words = words.split_whitespace().take_while(|word| !word.starts_with('>'));
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{example}: {error}"));
+        }
+    }
 }
 
 #[test]
@@ -284,7 +466,7 @@ fn posture_is_what_the_observing_thread_pins_and_says_whether_anything_was_found
     let pinned = vec![row(PostureStatus::Found, "shop/orders"), row(PostureStatus::Unknown, "bank/vault")];
     let board = daemon.sinks.board.clone();
     let observing = std::thread::spawn(move || {
-        for _ in 0..3 {
+        for _ in 0..4 {
             while !board.is_wanted() {
                 std::thread::yield_now();
             }
@@ -304,5 +486,8 @@ fn posture_is_what_the_observing_thread_pins_and_says_whether_anything_was_found
     assert!(!found && !text.contains("shop/orders"), "{text}");
     let (_, json) = ask(&["posture", "-o", "json", "-n", "shop"]);
     assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["service_account"], "orders");
+    let (_, wide) = ask(&["posture", "-o", "wide"]);
+    let columns: Vec<&str> = wide.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(columns[4..], ["FIX", "WORKLOADS", "POWERS", "FLOWS", "SINCE", "NODE"]);
     observing.join().unwrap();
 }

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::address_history::Holder;
 use super::cgroup;
 use super::intern::Interner;
 use super::lists::{Lists, Mark, keep_listed};
-use super::malformed::{Malformed, Problem, parse_ip};
+use super::malformed::{Malformed, Problem, parse_ip, required};
 use super::nodes::{self, Nodes};
 use super::objects::{Metadata, Object, ObjectKind, PodObject};
 use super::pods::Pods;
@@ -325,6 +325,17 @@ impl Index {
         self.service_accounts.iter().map(|((namespace, name), (account, _))| (namespace, name, *account))
     }
 
+    /// The ServiceAccounts, by namespace and name, that some pod runs as, now or until lately.
+    #[must_use]
+    pub fn accounts_of_pods(&self) -> HashSet<(&str, &str)> {
+        self.templates.service_accounts().collect()
+    }
+
+    /// Says anew whether all links between nodes are encrypted by IPsec.
+    pub fn set_ipsec(&mut self, ipsec: bool) {
+        self.ipsec = ipsec;
+    }
+
     /// The API server itself is behind this address: not by the address of its Service.
     #[must_use]
     pub fn is_api_server(&self, ip: IpAddr, port: u16) -> bool {
@@ -464,17 +475,6 @@ fn node_of(identity: &Identity) -> Option<&Arc<str>> {
         Identity::Node(name) => Some(name),
         _ => None,
     }
-}
-
-fn required<'a>(
-    value: Option<&'a str>,
-    object: &str,
-    key: &'static str,
-    kind: &'static str,
-) -> Result<&'a str, Malformed> {
-    value
-        .filter(|value| !value.is_empty())
-        .ok_or_else(|| Malformed::new(object, Problem::Missing { key, kind }))
 }
 
 fn insert_name<T: std::hash::Hash + Eq, V>(

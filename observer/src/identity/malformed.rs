@@ -64,3 +64,15 @@ pub(super) fn parse_cidr(text: &str, object: &str, key: &'static str) -> Result<
         )
     })
 }
+
+/// What every such object has to have.
+pub(super) fn required<'a>(
+    value: Option<&'a str>,
+    object: &str,
+    key: &'static str,
+    kind: &'static str,
+) -> Result<&'a str, Malformed> {
+    value
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| Malformed::new(object, Problem::Missing { key, kind }))
+}

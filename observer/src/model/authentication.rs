@@ -90,6 +90,8 @@ impl Authentication {
 }
 
 impl AuthenticationStatus {
+    pub const ALL: [Self; 5] = [Self::None, Self::Present, Self::Verified, Self::Invalid, Self::Unknown];
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -34,6 +34,8 @@ pub struct Declaration {
 }
 
 impl DeclarationStatus {
+    pub const ALL: [Self; 4] = [Self::Allowed, Self::Unexpected, Self::Ungoverned, Self::Unevaluable];
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

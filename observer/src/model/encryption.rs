@@ -91,6 +91,8 @@ pub struct Encryption {
 }
 
 impl EncryptionStatus {
+    pub const ALL: [Self; 4] = [Self::Plaintext, Self::Tls, Self::Mtls, Self::Unknown];
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -23,6 +23,8 @@ pub enum Transport {
 }
 
 impl Transport {
+    pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -19,6 +19,16 @@ pub enum Reporter {
     Client,
 }
 
+impl Reporter {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
 /// What the bytes are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -57,6 +67,70 @@ pub enum Protocol {
     Unknown,
 }
 
+impl Protocol {
+    pub const ALL: [Self; 26] = [
+        Self::Http10,
+        Self::Http11,
+        Self::Http2,
+        Self::Grpc,
+        Self::Websocket,
+        Self::Tls,
+        Self::Quic,
+        Self::Dns,
+        Self::Ssh,
+        Self::Postgres,
+        Self::Mysql,
+        Self::Redis,
+        Self::Memcached,
+        Self::Mongodb,
+        Self::Cassandra,
+        Self::Kafka,
+        Self::Amqp,
+        Self::Mqtt,
+        Self::Nats,
+        Self::Smtp,
+        Self::Imap,
+        Self::Pop3,
+        Self::Ftp,
+        Self::Ldap,
+        Self::Opaque,
+        Self::Unknown,
+    ];
+
+    /// The record's word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "http/1.0",
+            Self::Http11 => "http/1.1",
+            Self::Http2 => "http/2",
+            Self::Grpc => "grpc",
+            Self::Websocket => "websocket",
+            Self::Tls => "tls",
+            Self::Quic => "quic",
+            Self::Dns => "dns",
+            Self::Ssh => "ssh",
+            Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
+            Self::Redis => "redis",
+            Self::Memcached => "memcached",
+            Self::Mongodb => "mongodb",
+            Self::Cassandra => "cassandra",
+            Self::Kafka => "kafka",
+            Self::Amqp => "amqp",
+            Self::Mqtt => "mqtt",
+            Self::Nats => "nats",
+            Self::Smtp => "smtp",
+            Self::Imap => "imap",
+            Self::Pop3 => "pop3",
+            Self::Ftp => "ftp",
+            Self::Ldap => "ldap",
+            Self::Opaque => "opaque",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// How a flow got from one end to the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -67,6 +141,20 @@ pub enum Hop {
     NodeLocal,
     KubeletProbe,
     External,
+}
+
+impl Hop {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PodToPod => "pod-to-pod",
+            Self::IntraPod => "intra-pod",
+            Self::Sidecar => "sidecar",
+            Self::NodeLocal => "node-local",
+            Self::KubeletProbe => "kubelet-probe",
+            Self::External => "external",
+        }
+    }
 }
 
 /// How a flow ended.
@@ -84,6 +172,21 @@ pub enum CloseReason {
     Aborted,
     #[default]
     Unknown,
+}
+
+impl CloseReason {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Fin => "fin",
+            Self::Reset => "reset",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Aborted => "aborted",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// One end of a flow.
@@ -124,6 +227,18 @@ pub struct RequestCounts {
 }
 
 impl RequestCounts {
+    /// Those that were judged so.
+    #[must_use]
+    pub const fn of_status(&self, status: AuthenticationStatus) -> u64 {
+        match status {
+            AuthenticationStatus::None => self.none,
+            AuthenticationStatus::Present => self.present,
+            AuthenticationStatus::Verified => self.verified,
+            AuthenticationStatus::Invalid => self.invalid,
+            AuthenticationStatus::Unknown => self.unknown,
+        }
+    }
+
     pub fn count(&mut self, status: AuthenticationStatus) {
         self.total += 1;
         match status {
@@ -175,4 +290,42 @@ pub struct FlowRecord {
     /// Written once, with the flow's totals, when it ended.
     #[serde(rename = "final", skip_serializing_if = "std::ops::Not::not", default)]
     pub last: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+    use crate::model::{DeclarationStatus, EncryptionStatus};
+
+    /// serde's own list of the words, from its complaint about another.
+    fn words<T: DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
+        let complaint = serde_json::from_str::<T>("\"\"").unwrap_err().to_string();
+        complaint.split('`').skip(3).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_words_of_flags_and_tables_are_the_records() {
+        assert_eq!(Protocol::ALL.map(Protocol::as_str).to_vec(), words::<Protocol>());
+        assert_eq!(EncryptionStatus::ALL.map(EncryptionStatus::as_str).to_vec(), words::<EncryptionStatus>());
+        let authentication = AuthenticationStatus::ALL.map(AuthenticationStatus::as_str);
+        assert_eq!(authentication.to_vec(), words::<AuthenticationStatus>());
+        let declaration = DeclarationStatus::ALL.map(DeclarationStatus::as_str);
+        assert_eq!(declaration.to_vec(), words::<DeclarationStatus>());
+        assert_eq!(FindingKind::ALL.map(FindingKind::as_str).to_vec(), words::<FindingKind>());
+        let hops =
+            [Hop::PodToPod, Hop::IntraPod, Hop::Sidecar, Hop::NodeLocal, Hop::KubeletProbe, Hop::External];
+        assert_eq!(hops.map(Hop::as_str).to_vec(), words::<Hop>());
+        let closes = [
+            CloseReason::Open,
+            CloseReason::Fin,
+            CloseReason::Reset,
+            CloseReason::Refused,
+            CloseReason::Timeout,
+            CloseReason::Aborted,
+            CloseReason::Unknown,
+        ];
+        assert_eq!(closes.map(CloseReason::as_str).to_vec(), words::<CloseReason>());
+    }
 }

@@ -9,6 +9,7 @@ mod observe;
 mod pipeline;
 mod provenance;
 mod record;
+mod reload;
 mod session;
 mod surveyor;
 mod trust;
@@ -25,7 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{KeysAt, LinkEncryption, LogLevel, Output, RunSettings};
+use crate::cli::{Exemption, KeysAt, LinkEncryption, LogLevel, Output, RunSettings, Source};
 use crate::cluster::{self, Access, KeySource, Keys, Resource, Watches};
 use crate::graph::{Declarations, Graph};
 use crate::identity::{self, Index, Inventory};
@@ -39,17 +40,18 @@ use ends::Resolver;
 use hearing::Hearing;
 use observe::{Observation, SelfTest};
 use pipeline::Pipeline;
+use reload::Reload;
 use surveyor::Surveyor;
 use trust::Trust;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Observes this node until SIGTERM or SIGINT.
+/// Observes this node until SIGTERM or SIGINT. `source`: what the settings were made of.
 ///
 /// # Errors
 /// Something that the settings name cannot be used, or the kernel refuses the programs.
-pub fn run(settings: &RunSettings) -> Result<()> {
-    log_to_stderr(settings.log_level);
+pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
+    let set_log_level = log_to_stderr(settings.log_level);
     let start = clock::now();
     // Files first: what a typing error breaks should break before anything else happens.
     let read_keys = read_keys(settings)?;
@@ -82,7 +84,7 @@ pub fn run(settings: &RunSettings) -> Result<()> {
     let readiness = Readiness::default();
     let blocker = readiness.block("self-test");
     let heartbeat = Heartbeat::new(start);
-    let flow_log = flow_log(settings.output, &metrics)?;
+    let flow_log = flow_log(settings, &metrics)?;
     let sinks = Arc::new(Sinks::new(metrics.clone(), StoreLimits::default(), flow_log));
 
     let hearing = access.as_ref().map(|access| hear(access, &runtime, &readiness, &metrics));
@@ -107,7 +109,7 @@ pub fn run(settings: &RunSettings) -> Result<()> {
         crate::conntrack::Settings::default(),
         resolver,
         graph,
-        exemptions(settings),
+        exemptions(&settings.exemptions),
         verifier,
         sinks.clone(),
     );
@@ -130,6 +132,8 @@ pub fn run(settings: &RunSettings) -> Result<()> {
         sinks: sinks.clone(),
         trust,
         udp_idle: settings.udp_idle,
+        series_idle: settings.series_idle,
+        reload: Reload::start(settings.clone(), source, set_log_level, metrics.clone(), runtime.handle()),
     };
     let stop = Arc::new(AtomicBool::new(false));
     let observing = {
@@ -163,20 +167,33 @@ pub fn run(settings: &RunSettings) -> Result<()> {
     Ok(())
 }
 
-fn log_to_stderr(level: LogLevel) {
-    // The watches tell of what the client fails at, once and in one line.
-    let usual = match level {
-        LogLevel::Debug | LogLevel::Trace => level.as_str().to_owned(),
-        _ => format!("{},kube_client=off", level.as_str()),
-    };
-    let filter = EnvFilter::try_from_env("OBSERVER_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+/// Starts the log; what is answered changes its level.
+fn log_to_stderr(level: LogLevel) -> Box<dyn Fn(LogLevel) + Send> {
+    let named = EnvFilter::try_from_env("OBSERVER_LOG");
+    let is_named = named.is_ok();
     let colour = std::io::stderr().is_terminal();
-    // A second subscriber, in tests, is no reason to stop.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(named.unwrap_or_else(|_| log_filter(level)))
         .with_writer(std::io::stderr)
         .with_ansi(colour)
-        .try_init();
+        .with_filter_reloading();
+    let filter = builder.reload_handle();
+    // A second subscriber, in tests, is no reason to stop.
+    let _ = builder.try_init();
+    Box::new(move |level| {
+        // The environment wins, as it does at start.
+        if !is_named {
+            let _ = filter.reload(log_filter(level));
+        }
+    })
+}
+
+fn log_filter(level: LogLevel) -> EnvFilter {
+    // The watches tell of what the client fails at, once and in one line.
+    EnvFilter::new(match level {
+        LogLevel::Debug | LogLevel::Trace => level.as_str().to_owned(),
+        _ => format!("{},kube_client=off", level.as_str()),
+    })
 }
 
 /// The issuers' files: a typing error there should stop us, as an issuer's silence should not.
@@ -283,8 +300,8 @@ fn graph(settings: &RunSettings, index: &Index) -> Result<Graph> {
     Ok(graph)
 }
 
-fn exemptions(settings: &RunSettings) -> Exemptions {
-    let configured = settings.exemptions.iter().cloned().map(|exemption| verdict::Exemption {
+fn exemptions(configured: &[Exemption]) -> Exemptions {
+    let configured = configured.iter().cloned().map(|exemption| verdict::Exemption {
         kind: exemption.kind,
         client: exemption.client,
         server: exemption.server,
@@ -295,14 +312,16 @@ fn exemptions(settings: &RunSettings) -> Exemptions {
     Exemptions::new(configured.collect())
 }
 
-fn flow_log(output: Output, metrics: &Arc<Metrics>) -> Result<Option<FlowLog>> {
-    let style = match output {
+fn flow_log(settings: &RunSettings, metrics: &Arc<Metrics>) -> Result<Option<FlowLog>> {
+    let style = match settings.output {
         Output::None => return Ok(None),
         Output::Json => Style::Json,
         Output::Text => Style::Text { colour: std::io::stdout().is_terminal() },
     };
     let stdout = sink::stdout().context("stdout is closed; use --output none")?;
-    Ok(Some(FlowLog::start(stdout, style, metrics.clone())?))
+    let flow_log = FlowLog::start(stdout, style, metrics.clone())?;
+    flow_log.set_rate(settings.flow_rate);
+    Ok(Some(flow_log))
 }
 
 fn load_probe(settings: &RunSettings, root: &CgroupRoot, metrics: &Metrics) -> Result<Probe> {

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use super::clock;
 use super::hearing::Hearing;
 use super::pipeline::{Command, Pipeline};
+use super::reload::Reload;
 use super::surveyor::Surveyor;
 use super::trust::Trust;
+use crate::cli::LinkEncryption;
 use crate::decode::DecodeError;
-use crate::model::Event;
+use crate::model::{Event, Timestamp};
 use crate::probe::{Canary, Probe};
 use crate::sink::health::{Blocker, Heartbeat};
 use crate::sink::{Metrics, Sinks};
@@ -40,6 +42,9 @@ pub struct Observation {
     pub trust: Trust,
     /// A UDP conversation this long without a datagram is over.
     pub udp_idle: Duration,
+    /// How long an edge whose pods are gone keeps its series; zero: for ever.
+    pub series_idle: Duration,
+    pub reload: Reload,
 }
 
 /// The canary, and what keeps the daemon from being ready until it was seen: whoever waits for readiness must not
@@ -55,7 +60,7 @@ impl Observation {
     pub fn run(mut self, stop: &AtomicBool) {
         let start = Instant::now();
         let mut wait = BUSY_WAIT;
-        let (mut ticked, mut kept, mut swept) = (start, start, start);
+        let (mut ticked, mut kept, mut swept, mut reaped) = (start, start, start, start);
         let mut clock = clock::offset();
         loop {
             let stopping = stop.load(Ordering::Relaxed);
@@ -69,6 +74,7 @@ impl Observation {
                 self.tell_kernel();
                 self.trust.keep_up(self.pipeline.verifier());
                 self.survey();
+                self.take_settings();
                 self.heartbeat.beat(clock::now());
             }
             if now - kept >= HOUSEKEEPING {
@@ -79,6 +85,10 @@ impl Observation {
             if now - swept >= SWEEP {
                 swept = now;
                 self.pipeline.sweep(clock::now());
+            }
+            if now - reaped >= SWEEP.min(self.series_idle.max(HOUSEKEEPING)) {
+                reaped = now;
+                self.reap(clock::now());
             }
             if now - start >= CANARY_WAIT {
                 self.miss_canary();
@@ -167,6 +177,34 @@ impl Observation {
         if let Some(hearing) = &mut self.hearing {
             hearing.keep_house(self.pipeline.index(), &self.metrics, now);
         }
+    }
+
+    /// Series of workloads that are gone make room for others.
+    fn reap(&mut self, now: Timestamp) {
+        if self.series_idle.is_zero() {
+            return;
+        }
+        let given_back = self.pipeline.reap(now, self.series_idle);
+        if given_back > 0 {
+            tracing::debug!(series = given_back, "series of edges that are gone were given back");
+        }
+    }
+
+    /// Between two events: no flow is judged half by these and half by those.
+    fn take_settings(&mut self) {
+        let Some(settings) = self.reload.take(clock::now()) else { return };
+        self.udp_idle = settings.udp_idle;
+        self.series_idle = settings.series_idle;
+        self.surveyor.unused_after = settings.token_unused_after;
+        if let Some(log) = &self.sinks.flow_log {
+            log.set_rate(settings.flow_rate);
+        }
+        self.pipeline.index().set_ipsec(settings.link_encryption == Some(LinkEncryption::Ipsec));
+        self.pipeline.set(
+            settings.credential_headers.clone(),
+            settings.both_ends,
+            super::exemptions(&settings.exemptions),
+        );
     }
 
     /// What is told of posture is made where all that it is made of is.

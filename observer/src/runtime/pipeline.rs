@@ -1,5 +1,6 @@
 //! Events in, records and metrics out: the stages in their order, on one thread.
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,10 @@ use super::world::World;
 use crate::conntrack::{self, Flow, Piece, Role, Table};
 use crate::graph::Graph;
 use crate::identity::Index;
-use crate::model::{Cookie, Direction, Encryption, Event, Timestamp, Transport};
+use crate::model::{Cookie, Direction, EdgeEnd, Encryption, Event, Timestamp, Transport};
 use crate::posture::Seen;
 use crate::protocol;
-use crate::sink::Sinks;
+use crate::sink::{Sinks, Still};
 use crate::token::Verifier;
 use crate::verdict::Exemptions;
 
@@ -276,6 +277,26 @@ impl Pipeline {
     /// Evidence was lost: nothing may be concluded from not having seen it.
     pub fn lost_evidence(&mut self) {
         self.world.received.lost();
+    }
+
+    /// Takes other settings from now on. What was judged stays as it was.
+    pub fn set(&mut self, credential_headers: Vec<String>, both_ends: bool, exemptions: Exemptions) {
+        self.settings.protocol.credential_headers = credential_headers;
+        self.settings.both_ends = both_ends;
+        self.world.exemptions = exemptions;
+    }
+
+    /// Gives the series of edges back that had no flow for `idle` and whose pods are gone; answers how many.
+    pub fn reap(&mut self, now: Timestamp, idle: Duration) -> usize {
+        let World { resolver, exemptions, sinks, .. } = &self.world;
+        // Made only where an edge is idle.
+        let accounts = OnceCell::new();
+        let end = |end: &EdgeEnd| {
+            let accounts = accounts.get_or_init(|| resolver.index.accounts_of_pods());
+            accounts.contains(&(&*end.namespace, &*end.service_account))
+        };
+        let reason = |reason: &str| exemptions.has_reason(reason);
+        sinks.metrics.reap(now, idle, &Still { end: &end, reason: &reason })
     }
 
     /// Who is who, for news of the cluster.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::*;
-use crate::identity::{Index, Object, Settings as IndexSettings};
+use crate::identity::{DEPARTED_FOR, Index, Object, Settings as IndexSettings};
 use crate::model::{Close, CloseReason, Endpoint, FindingKind, FlowRecord, Open, Payload};
 use crate::runtime::late::IDENTITY_WAIT;
 use crate::sink::query::Filter;
@@ -323,4 +323,73 @@ fn requests_that_wait_are_bounded() {
     let requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20);
     scene.bytes(Direction::Received, 2_000 + 27, &requests);
     assert_eq!(scene.clients().first().map(String::as_str), Some(UNKNOWN));
+}
+
+impl Scene {
+    /// The stranger's object goes; news of another pod comes when it is forgotten.
+    fn gone(&mut self, milliseconds: u64) {
+        let index = &mut self.pipeline.world.resolver.index;
+        index.delete(&pod("orders", "n2", STRANGER), at(milliseconds));
+        index.apply(&pod("other", "n2", "10.244.1.10"), at(milliseconds) + DEPARTED_FOR).unwrap();
+    }
+}
+
+#[test]
+fn an_edge_keeps_its_series_until_its_pods_are_gone_for_as_long_as_is_set() {
+    let idle = Duration::from_secs(60);
+    let mut scene = Scene::new("reaped", IDENTITY_WAIT);
+    scene.news(0);
+    scene.called("");
+    scene.pipeline.tick(at(300));
+    scene.close(1_000);
+    for minutes in 1..100 {
+        assert_eq!(scene.pipeline.reap(at(minutes * 60_000), idle), 0, "its pods are there");
+    }
+    scene.gone(6_000_000);
+    // Of flows and requests one each; `unencrypted` and `unauthenticated`; both directions; and when it was last seen.
+    assert_eq!(scene.pipeline.reap(at(20_000_000), idle), 1 + 1 + 2 + 2 + 1);
+    assert_eq!(scene.samples("flows"), Vec::new());
+}
+
+#[test]
+fn an_open_flow_of_a_pod_that_is_gone_is_counted_to_its_end() {
+    let idle = Duration::from_secs(60);
+    let mut scene = Scene::new("held", IDENTITY_WAIT);
+    scene.news(0);
+    scene.called("");
+    scene.pipeline.tick(at(300));
+    scene.gone(1_000);
+    for hours in 1..10 {
+        assert_eq!(scene.pipeline.reap(at(hours * 3_600_000), idle), 0);
+    }
+    scene.close(36_000_000);
+    assert_eq!(scene.samples("bytes"), [of("orders", 27), of("orders", 38)].concat());
+    assert_eq!((scene.samples("flows"), scene.samples("requests")), (of("orders", 1), of("orders", 1)));
+}
+
+#[test]
+fn other_exemptions_count_for_what_comes_next_and_change_no_verdict() {
+    let mut scene = Scene::new("exemptions", Duration::ZERO);
+    scene.called("");
+    let exempt = crate::verdict::Exemption { reason: "migration".into(), ..Default::default() };
+    scene.pipeline.set(Vec::new(), false, Exemptions::new(vec![exempt]));
+    scene.close(1_000);
+    scene.called("");
+    scene.close(2_000);
+    let findings: Vec<_> = scene.records().iter().map(|record| record.findings.len()).collect();
+    assert_eq!(findings, [1, 1, 0, 0], "two records of each flow");
+    let exempted = "observer_exempted_total{kind=\"unauthenticated\",reason=\"migration\"} 1";
+    assert!(scene.sinks.metrics.openmetrics().contains(exempted));
+}
+
+#[test]
+fn other_credential_headers_count_from_the_next_request_of_an_open_flow() {
+    let mut scene = Scene::new("headers", Duration::ZERO);
+    scene.called("X-API-Key: k\r\n");
+    scene.pipeline.set(vec!["x-api-key".to_owned()], false, Exemptions::new(Vec::new()));
+    let first = "GET / HTTP/1.1\r\nHost: x\r\nX-API-Key: k\r\n\r\n";
+    scene.bytes(Direction::Received, 2_000 + u32::try_from(first.len()).unwrap(), first.as_bytes());
+    scene.close(1_000);
+    let requests = scene.records().last().unwrap().requests.unwrap();
+    assert_eq!((requests.none, requests.present), (1, 1));
 }

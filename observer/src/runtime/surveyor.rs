@@ -19,7 +19,7 @@ const AT_MOST_EVERY: Duration = Duration::from_millis(500);
 pub struct Surveyor {
     pub rights: Rights,
     node: Arc<str>,
-    unused_after: Duration,
+    pub unused_after: Duration,
     last: Option<Instant>,
 }
 

@@ -16,7 +16,9 @@ use tokio::task::JoinSet;
 use super::Board;
 use super::feed::{Entry, Feed, line};
 use super::metrics::Metrics;
-use super::query::{Filter, FlowsRequest, Hello, MAX_REQUEST, Notice, PROTOCOL_VERSION, Request};
+use super::query::{
+    Filter, FlowsRequest, Hello, MAX_REQUEST, NOT_A_REQUEST, Notice, PROTOCOL_VERSION, Request,
+};
 use super::socket::{BoundSocket, may_ask, own_uid};
 use super::stopped;
 
@@ -103,10 +105,18 @@ async fn client(
     match request? {
         Ok(Request::Flows(request)) => flows(&request, read, write, feed, metrics).await,
         Ok(Request::Findings(request)) => {
+            let strange = request.filter.strange_to_findings();
+            if !strange.is_empty() {
+                return refuse_keys(write, "findings", &strange).await;
+            }
             let found = feed.store().findings(&request.filter);
             answer(write, found.iter().map(line)).await
         }
         Ok(Request::Edges(request)) => {
+            let strange = request.filter.strange_to_edges();
+            if !strange.is_empty() {
+                return refuse_keys(write, "edges", &strange).await;
+            }
             let found = feed.store().edges(&request.filter);
             answer(write, found.iter().map(line)).await
         }
@@ -127,13 +137,19 @@ async fn client(
     }
 }
 
+/// A filter that is left aside in silence would make the answer a lie.
+async fn refuse_keys(mut write: OwnedWriteHalf, what: &str, keys: &[&str]) -> io::Result<()> {
+    let why = format!("{what} cannot be chosen by {}; leave it out", keys.join(", "));
+    write.write_all(line(&Notice::Error(why.into())).as_bytes()).await
+}
+
 async fn read_request(read: &mut BufReader<OwnedReadHalf>) -> io::Result<Result<Request, Cow<'static, str>>> {
     let mut request = Vec::new();
     read.take(MAX_REQUEST).read_until(b'\n', &mut request).await?;
     if request.last() != Some(&b'\n') {
         return Ok(Err("the request is longer than 64 KiB or has no end".into()));
     }
-    Ok(serde_json::from_slice(&request).map_err(|error| format!("not a request: {error}").into()))
+    Ok(serde_json::from_slice(&request).map_err(|error| format!("{NOT_A_REQUEST}{error}").into()))
 }
 
 /// All lines, then the end.

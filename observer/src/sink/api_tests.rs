@@ -33,7 +33,7 @@ async fn ask(path: &std::path::Path, request: &str) -> BufReader<UnixStream> {
     let mut stream = BufReader::new(UnixStream::connect(path).await.unwrap());
     let mut hello = String::new();
     stream.read_line(&mut hello).await.unwrap();
-    assert_eq!(hello, "{\"protocol\":1,\"version\":\"1.2.3\"}\n");
+    assert_eq!(hello, "{\"protocol\":2,\"version\":\"1.2.3\"}\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     stream.write_all(b"\n").await.unwrap();
     stream
@@ -80,12 +80,52 @@ async fn a_follower_gets_each_record_once_kept_or_new() {
 async fn a_follower_sees_only_what_it_asked_for() {
     let running = start();
     let mut stream =
-        ask(&running.path, r#"{"flows":{"follow":true,"last":9,"filter":{"finding":"unencrypted"}}}"#).await;
+        ask(&running.path, r#"{"flows":{"follow":true,"last":9,"filter":{"finding":["unencrypted"]}}}"#)
+            .await;
     let mut bad = record(7);
     bad.findings = vec![crate::model::FindingKind::Unencrypted];
     running.sinks.record(&edge(), record(6));
     running.sinks.record(&edge(), bad.clone());
     assert_eq!(serde_json::from_str::<FlowRecord>(&next(&mut stream).await).unwrap(), bad);
+}
+
+#[tokio::test]
+async fn what_a_filter_leaves_out_does_not_count_as_dropped() {
+    let running = start();
+    let mut wanted = record(7);
+    wanted.encryption.status = crate::model::EncryptionStatus::Tls;
+    wanted.server.port = 443;
+    running.sinks.record(&edge(), wanted.clone());
+    let request = r#"{"flows":{"follow":true,"last":1,"filter":{"encryption":["tls"],"port":[443]}}}"#;
+    let mut stream = ask(&running.path, request).await;
+    assert!(next(&mut stream).await.contains("\"time\""));
+    // More than the backlog holds, in portions that the follower can look through.
+    for n in 0..2 * FOLLOWER_BACKLOG as u64 {
+        running.sinks.record(&edge(), record(n));
+        if n % 16 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    running.sinks.record(&edge(), wanted.clone());
+    assert_eq!(serde_json::from_str::<FlowRecord>(&next(&mut stream).await).unwrap(), wanted);
+    assert_eq!(sample(&running.sinks.metrics, "observer_lost_events_total{stage=\"api\"}"), Some(0.0));
+}
+
+#[tokio::test]
+async fn a_key_that_says_nothing_of_what_is_asked_for_is_refused() {
+    let running = start();
+    for (request, expected) in [
+        (
+            r#"{"findings":{"filter":{"encryption":["tls"],"protocol":["dns"]}}}"#,
+            r#"{"error":"findings cannot be chosen by protocol, encryption; leave it out"}"#,
+        ),
+        (
+            r#"{"edges":{"filter":{"encryption":["tls"],"pod":["a"]}}}"#,
+            r#"{"error":"edges cannot be chosen by pod; leave it out"}"#,
+        ),
+    ] {
+        assert_eq!(all(&running.path, request).await, [expected]);
+    }
 }
 
 #[tokio::test]
@@ -136,7 +176,8 @@ async fn edges_and_findings_are_summed_up() {
 #[tokio::test]
 async fn a_bad_request_is_answered_with_an_error_line() {
     let running = start();
-    for request in ["{}", "nonsense", r#"{"flows":{"lsat":1}}"#, r#"{"secrets":{}}"#, "\0"] {
+    let unknown_key = r#"{"flows":{"filter":{"colour":["red"]}}}"#;
+    for request in ["{}", "nonsense", r#"{"flows":{"lsat":1}}"#, unknown_key, r#"{"secrets":{}}"#, "\0"] {
         let lines = all(&running.path, request).await;
         assert_eq!(lines.len(), 1);
         assert!(lines[0].starts_with(r#"{"error":"not a request: "#), "{lines:?}");

@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::fmt::Error;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use super::families::{self, Metric};
 use super::labels::{AUTHENTICATION, DECLARATION, DIRECTION, ENCRYPTION, EdgeName, EdgeSeries};
 use crate::model::{
-    AuthenticationStatus, DeclarationStatus, EdgeKey, EncryptionStatus, FindingKind, Timestamp,
+    AuthenticationStatus, DeclarationStatus, EdgeEnd, EdgeKey, EncryptionStatus, FindingKind, Kind, Timestamp,
 };
 
 /// Series kept for the families whose labels are words of this program, and for the overflow edge's own.
@@ -56,8 +57,8 @@ impl Budget {
         self.used.fetch_update(Relaxed, Relaxed, |used| (used < limit).then_some(used + 1)).is_ok()
     }
 
-    pub fn give_back(&self) {
-        self.used.fetch_sub(1, Relaxed);
+    pub fn give_back(&self, series: usize) {
+        self.used.fetch_sub(series, Relaxed);
     }
 }
 
@@ -72,11 +73,30 @@ struct Cells {
     last_seen: AtomicU64,
 }
 
+impl Cells {
+    /// The series besides that of `last_seen`.
+    fn series(&self) -> usize {
+        let cells =
+            self.flows.iter().flatten().chain(&self.requests).chain(&self.findings).chain(&self.bytes);
+        cells.filter(|cell| cell.load(Relaxed) > 0).count()
+    }
+}
+
+/// What is still there, and keeps its series however quiet it is.
+pub struct Still<'a> {
+    /// The pod's end of an edge.
+    pub end: &'a dyn Fn(&EdgeEnd) -> bool,
+    /// The reason of an exemption.
+    pub reason: &'a dyn Fn(&str) -> bool,
+}
+
 /// The counters of one edge. Keep it with the flow: an update is then one atomic addition.
 #[derive(Debug)]
 pub struct EdgeMetrics {
     name: EdgeName,
     cells: Cells,
+    /// When it was first looked at by who reaps, in nanoseconds since 1970; zero: not yet.
+    known_since: AtomicU64,
     /// Where updates go for which there is no series left; `None` in the overflow edge itself.
     overflow: Option<Arc<EdgeMetrics>>,
     budget: Arc<Budget>,
@@ -108,6 +128,17 @@ impl EdgeMetrics {
         self.cells.last_seen.fetch_max(time.0, Relaxed);
     }
 
+    /// Whether no flow of it was seen for `idle`.
+    fn is_idle(&self, now: Timestamp, idle: Duration) -> bool {
+        let _ = self.known_since.compare_exchange(0, now.0, Relaxed, Relaxed);
+        // A flow that was counted and has not been written yet has left no time.
+        let used = match self.cells.last_seen.load(Relaxed) {
+            0 => self.known_since.load(Relaxed),
+            seen => seen,
+        };
+        now.since(Timestamp(used)) >= idle
+    }
+
     fn add(&self, n: u64, cell: impl Fn(&Cells) -> &AtomicU64) {
         if n == 0 {
             return;
@@ -123,7 +154,7 @@ impl EdgeMetrics {
         } else if !self.budget.claim() {
             overflow.add(n, cell);
         } else if own.compare_exchange(0, n, Relaxed, Relaxed).is_err() {
-            self.budget.give_back();
+            self.budget.give_back(1);
             own.fetch_add(n, Relaxed);
         }
     }
@@ -142,6 +173,7 @@ impl EdgeTable {
         let overflow = EdgeMetrics {
             name: EdgeName::Overflow,
             cells: Cells::default(),
+            known_since: AtomicU64::new(0),
             overflow: None,
             budget: budget.clone(),
         };
@@ -163,11 +195,36 @@ impl EdgeTable {
         let fresh = Arc::new(EdgeMetrics {
             name: EdgeName::Edge(edge.clone()),
             cells: Cells::default(),
+            known_since: AtomicU64::new(0),
             overflow: Some(self.overflow.clone()),
             budget: self.budget.clone(),
         });
         edges.insert(edge.clone(), fresh.clone());
         fresh
+    }
+
+    /// Forgets the edges that nobody holds, that had no flow for `idle`, and that `still` has no pod for; answers how
+    /// many series that gave back. One of them that is asked for again starts at zero.
+    ///
+    /// No update is lost: whoever may still count holds the counters, and nobody gets hold of them meanwhile.
+    pub fn reap(&self, now: Timestamp, idle: Duration, still: &dyn Fn(&EdgeEnd) -> bool) -> usize {
+        let mut edges = self.edges.write().unwrap_or_else(PoisonError::into_inner);
+        let mut given_back = 0;
+        edges.retain(|edge, metrics| {
+            let stays =
+                !metrics.is_idle(now, idle) || Arc::strong_count(metrics) > 1 || is_there(edge, still);
+            if !stays {
+                // The series that it was admitted with, and its others.
+                given_back += 1 + metrics.cells.series();
+            }
+            stays
+        });
+        if given_back > 0 {
+            let left = edges.len();
+            edges.shrink_to(left * 2);
+            self.budget.give_back(given_back);
+        }
+        given_back
     }
 
     /// By name, so that two expositions can be compared; the overflow edge last.
@@ -183,59 +240,62 @@ impl EdgeTable {
 impl Collector for EdgeTable {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let edges = self.sorted();
-        let mut counters = |name, help, write: &dyn Fn(&EdgeMetrics, &mut Samples<'_>)| {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for edge in &edges {
+        let mut counters = |metric, write: &dyn Fn(&EdgeMetrics, &mut Samples<'_>)| {
+            families::encode(&mut encoder, metric, |family| {
                 let mut result = Ok(());
-                let mut sample = |series: EdgeSeries<'_>, value: &AtomicU64| {
-                    let value = value.load(Relaxed);
-                    if value > 0 && result.is_ok() {
-                        result = family
-                            .encode_family(&series)
-                            .and_then(|own| ConstCounter::new(value).encode(own));
-                    }
-                };
-                write(edge, &mut sample);
-                result?;
-            }
-            Ok::<(), Error>(())
+                for edge in &edges {
+                    write(edge, &mut |series, value| {
+                        let value = value.load(Relaxed);
+                        if value > 0 && result.is_ok() {
+                            result = family
+                                .encode_family(&series)
+                                .and_then(|own| ConstCounter::new(value).encode(own));
+                        }
+                    });
+                }
+                result
+            })
         };
-        counters("flows", "Flows, once each, when they settle or end", &|edge, sample| {
+        counters(Metric::Flows, &|edge, sample| {
             for (encryption, row) in ENCRYPTION.into_iter().zip(&edge.cells.flows) {
                 for (declaration, value) in DECLARATION.into_iter().zip(row) {
                     sample(EdgeSeries::Flows(&edge.name, encryption, declaration), value);
                 }
             }
         })?;
-        counters("requests", "Requests by what they showed of their sender", &|edge, sample| {
+        counters(Metric::Requests, &|edge, sample| {
             for (authentication, value) in AUTHENTICATION.into_iter().zip(&edge.cells.requests) {
                 sample(EdgeSeries::Requests(&edge.name, authentication), value);
             }
         })?;
-        counters("findings", "Findings, once per flow and kind", &|edge, sample| {
+        counters(Metric::Findings, &|edge, sample| {
             for (kind, value) in FindingKind::ALL.into_iter().zip(&edge.cells.findings) {
                 sample(EdgeSeries::Findings(&edge.name, kind), value);
             }
         })?;
-        counters("bytes", "Payload bytes; sent is from client to server", &|edge, sample| {
+        counters(Metric::Bytes, &|edge, sample| {
             for (direction, value) in DIRECTION.into_iter().zip(&edge.cells.bytes) {
                 sample(EdgeSeries::Bytes(&edge.name, direction), value);
             }
         })?;
-
-        let name = "edge_last_seen_timestamp_seconds";
-        let mut family =
-            encoder.encode_descriptor(name, "When an edge last carried a flow", None, MetricType::Gauge)?;
-        for edge in &edges {
-            let nanoseconds = edge.cells.last_seen.load(Relaxed);
-            if nanoseconds > 0 {
-                let seconds = std::time::Duration::from_nanos(nanoseconds).as_secs_f64();
-                let own = EdgeSeries::Edge(&edge.name);
-                ConstGauge::new(seconds).encode(family.encode_family(&own)?)?;
+        families::encode(&mut encoder, Metric::EdgeLastSeen, |family| {
+            for edge in &edges {
+                let nanoseconds = edge.cells.last_seen.load(Relaxed);
+                if nanoseconds > 0 {
+                    let own = EdgeSeries::Edge(&edge.name);
+                    let seconds = Duration::from_nanos(nanoseconds).as_secs_f64();
+                    ConstGauge::new(seconds).encode(family.encode_family(&own)?)?;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
+}
+
+/// Whether an edge can still have flows: all of its pods' ends are there. Without a pod's end nobody knows.
+fn is_there(edge: &EdgeKey, still: &dyn Fn(&EdgeEnd) -> bool) -> bool {
+    let mut pods = [&edge.client, &edge.server].into_iter().filter(|end| end.kind == Kind::Pod).peekable();
+    pods.peek().is_some() && pods.all(still)
 }
 
 type Samples<'a> = dyn FnMut(EdgeSeries<'_>, &AtomicU64) + 'a;
@@ -259,6 +319,6 @@ mod tests {
             + FindingKind::ALL.len()
             + DIRECTION.len()
             + 1;
-        assert!(overflow + 100 < RESERVED_SERIES, "{overflow}");
+        assert!(overflow + 200 < RESERVED_SERIES, "{overflow}");
     }
 }

@@ -3,14 +3,15 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::feed::Entry;
+use super::flow_table::{FlowTable, Width};
 use super::metrics::Metrics;
-use super::table::FlowTable;
+use super::rate::Rate;
 
 /// Records that may wait for stdout: about 6 MB of them.
 pub const FLOW_LOG_QUEUE: usize = 4_096;
@@ -23,6 +24,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(10);
 const FINISH_WITHIN: Duration = Duration::from_secs(1);
 /// The `stage` of `lost_events_total`.
 const STAGE: &str = "flow_log";
+/// That of records beyond the rate.
+const RATE_STAGE: &str = "flow_rate";
 
 /// How a record is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +58,11 @@ pub struct FlowLog {
     writer: thread::JoinHandle<()>,
     metrics: Arc<Metrics>,
     style: Style,
+    rate: Mutex<Rate>,
 }
 
 impl FlowLog {
-    /// Writes to `out`, which is stdout in the daemon.
+    /// Writes to `out`, which is stdout in the daemon, as much as comes: see [`FlowLog::set_rate`].
     ///
     /// # Errors
     /// No thread could be started.
@@ -68,11 +72,24 @@ impl FlowLog {
         let writer = thread::Builder::new()
             .name("flow-log".into())
             .spawn(move || Writer::new(out, style, lost).run(&waiting))?;
-        Ok(Self { queue, writer, metrics, style })
+        Ok(Self { queue, writer, metrics, style, rate: Mutex::new(Rate::new(0, Instant::now())) })
     }
 
-    /// Never waits: what finds no room is lost and counted.
+    /// Writes at most so many records a second from now on, apart from bursts; zero: as many as come.
+    pub fn set_rate(&self, records: u32) {
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner).set(records, Instant::now());
+    }
+
+    /// Never waits: what finds no room or exceeds the rate is lost and counted.
     pub fn write(&self, entry: &Arc<Entry>) {
+        let allowed = {
+            let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+            rate.allows(entry.record.last, Instant::now())
+        };
+        if !allowed {
+            self.metrics.lost(RATE_STAGE, 1);
+            return;
+        }
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
             self.queue.try_send(Item::Entry(entry.clone()))
         {
@@ -110,7 +127,7 @@ impl<W: Write> Writer<W> {
     fn new(out: W, style: Style, metrics: Arc<Metrics>) -> Self {
         let text = match style {
             Style::Json => None,
-            Style::Text { colour } => Some(FlowTable::new(colour)),
+            Style::Text { colour } => Some(FlowTable::new(Width::Narrow, colour)),
         };
         Self { out, text, metrics, buffer: Vec::with_capacity(BUFFER), stump: false, complained: false }
     }

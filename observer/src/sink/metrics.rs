@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -11,10 +11,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::edge_metrics::{Budget, EdgeMetrics, EdgeTable};
+use super::edge_metrics::{Budget, EdgeMetrics, EdgeTable, Still};
+use super::exempted::Exempted;
+use super::families::{Metric, USERSPACE_STAGES, register};
 use super::labels::{
-    BuildLabels, ExemptedLabels, KindLabels, OVERFLOW, ProbeLabels, ReasonLabels, ResourceLabels,
-    StageLabels, StateLabels,
+    BuildLabels, KindLabels, OVERFLOW, ProbeLabels, ReasonLabels, ResourceLabels, StageLabels, StateLabels,
 };
 use super::posture_metrics::PostureMetrics;
 use super::text;
@@ -22,12 +23,10 @@ use crate::model::{
     AuthenticationStatus, DeclarationStatus, EdgeKey, EncryptionStatus, FindingKind, PostureRow, Timestamp,
 };
 
-/// Stages outside the kernel that can lose something; there from the start, so that their zero is seen.
-pub const USERSPACE_STAGES: [&str; 7] =
-    ["decode", "conntrack", "token", "posture", "flow_log", "api", "store"];
-
 /// How many different (kind, reason) pairs `exempted_total` may have before reasons become `_overflow`.
 const MAX_EXEMPTED: usize = 512;
+/// How many reasons `unresolved_flows_total` may have: they are words of this program, and there are half as many.
+const MAX_UNRESOLVED: usize = 80;
 
 /// What this program is.
 #[derive(Clone, Copy, Debug)]
@@ -43,14 +42,14 @@ pub struct Metrics {
     registry: Registry,
     edges: Arc<EdgeTable>,
     budget: Arc<Budget>,
-    exempted: Family<ExemptedLabels, Counter>,
-    exempted_known: Mutex<HashSet<ExemptedLabels>>,
+    exempted: Exempted,
     declared_edges: Family<StateLabels, Gauge>,
     lost: Family<StageLabels, Counter>,
     /// The last totals that [`Metrics::lost_total`] was told.
     lost_totals: Mutex<HashMap<&'static str, u64>>,
     truncated: Counter,
     unresolved: Family<ReasonLabels, Counter>,
+    unresolved_known: Mutex<HashSet<&'static str>>,
     open_flows: Gauge,
     identities: Family<KindLabels, Gauge>,
     identity_lag: Gauge<f64, AtomicU64>,
@@ -60,6 +59,8 @@ pub struct Metrics {
     watch_up: Family<ResourceLabels, Gauge>,
     malformed: Family<KindLabels, Counter>,
     posture: PostureMetrics,
+    config_successful: Gauge,
+    config_success: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
@@ -74,16 +75,16 @@ impl Metrics {
             .get_or_create_owned(&BuildLabels { version: build.version, revision: build.revision })
             .set(1);
         let mut metrics = Self {
-            registry: Registry::with_prefix("observer"),
+            registry: Registry::default(),
             edges,
+            exempted: Exempted::new(budget.clone(), MAX_EXEMPTED),
             budget,
-            exempted: Family::default(),
-            exempted_known: Mutex::default(),
             declared_edges: Family::default(),
             lost: Family::default(),
             lost_totals: Mutex::default(),
             truncated: Counter::default(),
             unresolved: Family::default(),
+            unresolved_known: Mutex::default(),
             open_flows: Gauge::default(),
             identities: Family::default(),
             identity_lag: Gauge::default(),
@@ -92,12 +93,14 @@ impl Metrics {
             watch_up: Family::default(),
             malformed: Family::default(),
             posture: PostureMetrics::default(),
+            config_successful: Gauge::default(),
+            config_success: Gauge::default(),
         };
         metrics.register(series_overflow, build_info);
         for stage in observer_common::Counter::ALL.map(observer_common::Counter::stage) {
             metrics.lost(stage, 0);
         }
-        for stage in USERSPACE_STAGES {
+        for (stage, _) in USERSPACE_STAGES {
             metrics.lost(stage, 0);
         }
         metrics
@@ -106,48 +109,22 @@ impl Metrics {
     fn register(&mut self, series_overflow: Counter, build_info: Family<BuildLabels, Gauge>) {
         let registry = &mut self.registry;
         registry.register_collector(Box::new(self.edges.clone()));
-        registry.register(
-            "exempted",
-            "Findings that a setting or a built-in rule exempts",
-            self.exempted.clone(),
-        );
-        registry.register(
-            "declared_edges",
-            "Edges that the graphs declare, by whether they were seen",
-            self.declared_edges.clone(),
-        );
-        registry.register("lost_events", "What a stage lost or could not use", self.lost.clone());
-        registry.register(
-            "truncated_payloads",
-            "Request heads and handshakes longer than what is captured",
-            self.truncated.clone(),
-        );
-        registry.register(
-            "unresolved_flows",
-            "Flows with an end that nobody could name",
-            self.unresolved.clone(),
-        );
-        registry.register(
-            "series_overflow",
-            "Updates counted under _overflow because the series budget was used up",
-            series_overflow,
-        );
-        registry.register("open_flows", "Flows in the table", self.open_flows.clone());
-        registry.register("identities", "Known identities by kind", self.identities.clone());
-        registry.register(
-            "identity_lag_seconds",
-            "How far what is known of the cluster lies behind",
-            self.identity_lag.clone(),
-        );
-        registry.register("probe_info", "How each kernel hook is attached", self.probe_info.clone());
-        registry.register("watch_up", "Whether a cluster resource is being watched", self.watch_up.clone());
-        registry.register(
-            "malformed_objects",
-            "Objects of the cluster that could not be used",
-            self.malformed.clone(),
-        );
+        register(registry, Metric::Exempted, self.exempted.family());
+        register(registry, Metric::DeclaredEdges, self.declared_edges.clone());
+        register(registry, Metric::LostEvents, self.lost.clone());
+        register(registry, Metric::TruncatedPayloads, self.truncated.clone());
+        register(registry, Metric::UnresolvedFlows, self.unresolved.clone());
+        register(registry, Metric::SeriesOverflow, series_overflow);
+        register(registry, Metric::OpenFlows, self.open_flows.clone());
+        register(registry, Metric::Identities, self.identities.clone());
+        register(registry, Metric::IdentityLag, self.identity_lag.clone());
+        register(registry, Metric::ProbeInfo, self.probe_info.clone());
+        register(registry, Metric::WatchUp, self.watch_up.clone());
+        register(registry, Metric::MalformedObjects, self.malformed.clone());
         self.posture.register(registry);
-        registry.register("build_info", "What this program is", build_info);
+        register(registry, Metric::ConfigReloadSuccessful, self.config_successful.clone());
+        register(registry, Metric::ConfigReloadSuccess, self.config_success.clone());
+        register(registry, Metric::BuildInfo, build_info);
     }
 
     /// The counters of `edge`, or of the overflow edge. Keep the answer with the flow: it needs no look-up again.
@@ -181,18 +158,21 @@ impl Metrics {
 
     /// `reason`: a word of this program or of the settings; one too many is counted as `_overflow`.
     pub fn exempted(&self, kind: FindingKind, reason: &str) {
-        let mut labels = ExemptedLabels { kind, reason: Arc::from(reason) };
-        let mut known = self.exempted_known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(&labels) {
-            if known.len() < MAX_EXEMPTED && self.budget.claim() {
-                known.insert(labels.clone());
-            } else {
-                labels.reason = Arc::from(OVERFLOW);
-                self.budget.count_overflow();
-            }
+        self.exempted.count(kind, reason);
+    }
+
+    /// Gives the series back of what had no update for `idle` and is not there any more; answers how many. Call it from
+    /// time to time: it costs a walk over all edges.
+    pub fn reap(&self, now: Timestamp, idle: Duration, still: &Still<'_>) -> usize {
+        self.edges.reap(now, idle, still.end) + self.exempted.reap(now, idle, still.reason)
+    }
+
+    /// The config file was read at `now`; `whole`: all that it says is in force.
+    pub fn config_read(&self, now: Timestamp, whole: bool) {
+        self.config_successful.set(i64::from(whole));
+        if whole {
+            self.config_success.set(Duration::from_nanos(now.0).as_secs_f64());
         }
-        drop(known);
-        self.exempted.get_or_create_owned(&labels).inc();
     }
 
     /// `stage` lost `n` events.
@@ -202,7 +182,7 @@ impl Metrics {
 
     /// `stage` has lost `total` events since it started: for counters that somebody else keeps.
     pub fn lost_total(&self, stage: &'static str, total: u64) {
-        let mut totals = self.lost_totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut totals = locked(&self.lost_totals);
         let before = totals.insert(stage, total).unwrap_or(0);
         drop(totals);
         // A smaller total is a counter that began again.
@@ -214,6 +194,10 @@ impl Metrics {
     }
 
     pub fn unresolved(&self, reason: &'static str) {
+        let mut known = locked(&self.unresolved_known);
+        let fits = known.contains(reason) || (known.len() < MAX_UNRESOLVED && known.insert(reason));
+        drop(known);
+        let reason = if fits { reason } else { OVERFLOW };
         self.unresolved.get_or_create_owned(&ReasonLabels { reason }).inc();
     }
 
@@ -231,7 +215,7 @@ impl Metrics {
 
     /// `hook` is attached in `mode`, and in no other.
     pub fn probe_info(&self, hook: &'static str, mode: &'static str) {
-        let before = self.probe_modes.lock().unwrap_or_else(PoisonError::into_inner).insert(hook, mode);
+        let before = locked(&self.probe_modes).insert(hook, mode);
         if let Some(mode) = before {
             self.probe_info.remove(&ProbeLabels { hook, mode });
         }
@@ -270,6 +254,10 @@ impl Metrics {
     pub fn prometheus_text(&self) -> String {
         text::from_openmetrics(&self.openmetrics())
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn gauge(n: usize) -> i64 {

@@ -1,9 +1,13 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use super::families::{Metric, Type, USERSPACE_STAGES, Values};
 use super::fixture::{edge, edge_between, metrics, sample};
-use super::{BuildInfo, Metrics, USERSPACE_STAGES};
+use super::labels::{AUTHENTICATION, DECLARATION, ENCRYPTION};
+use super::{BuildInfo, Metrics, Still};
 use crate::model::{
-    AuthenticationStatus, DeclarationStatus, EdgePort, EncryptionStatus, FindingKind, Timestamp,
+    AuthenticationStatus, DeclarationStatus, EdgeEnd, EdgeKey, EdgePort, EncryptionStatus, FindingKind,
+    PostureKind, PostureRow, PostureStatus, Timestamp,
 };
 
 const EDGE: &str = r#"client_namespace="shop",client_service_account="orders",client_kind="pod",server_namespace="shop",server_service_account="payments",server_kind="pod",server_port="8080",transport="tcp""#;
@@ -21,11 +25,32 @@ fn busy() -> Metrics {
     metrics.unresolved("service-backend");
     metrics.open_flows(3);
     metrics.identities("pod", 4);
-    metrics.identity_lag(std::time::Duration::from_millis(250));
+    metrics.identity_lag(Duration::from_millis(250));
     metrics.probe_info("sock_ops", "link");
     metrics.watch_up("pods", true);
-    metrics.declared_edges("used", 5);
+    metrics.declared_edges("loaded", 5);
+    metrics.malformed_objects("Pod", 1);
+    metrics.posture(&[found(PostureKind::SharedServiceAccount, "shop", "orders")]);
+    metrics.config_read(Timestamp(1_700_000_001_500_000_000), true);
     metrics
+}
+
+fn found(kind: PostureKind, namespace: &str, service_account: &str) -> PostureRow {
+    PostureRow {
+        kind,
+        status: PostureStatus::Found,
+        reason: None,
+        namespace: Some(namespace.into()),
+        service_account: Some(service_account.into()),
+        workloads: Vec::new(),
+        powers: Vec::new(),
+        node: None,
+        since: None,
+        seconds: None,
+        flows: None,
+        detail: String::new(),
+        fix: String::new(),
+    }
 }
 
 /// Family -> (type, samples).
@@ -64,6 +89,8 @@ fn the_metrics_are_those_of_the_contract() {
         [
             ("observer_build_info", "gauge"),
             ("observer_bytes", "counter"),
+            ("observer_config_last_reload_success_timestamp_seconds", "gauge"),
+            ("observer_config_last_reload_successful", "gauge"),
             ("observer_declared_edges", "gauge"),
             ("observer_edge_last_seen_timestamp_seconds", "gauge"),
             ("observer_exempted", "counter"),
@@ -72,7 +99,10 @@ fn the_metrics_are_those_of_the_contract() {
             ("observer_identities", "gauge"),
             ("observer_identity_lag_seconds", "gauge"),
             ("observer_lost_events", "counter"),
+            ("observer_malformed_objects", "counter"),
             ("observer_open_flows", "gauge"),
+            ("observer_posture_findings", "gauge"),
+            ("observer_posture_known", "gauge"),
             ("observer_probe_info", "gauge"),
             ("observer_requests", "counter"),
             ("observer_series_overflow", "counter"),
@@ -81,6 +111,58 @@ fn the_metrics_are_those_of_the_contract() {
             ("observer_watch_up", "gauge"),
         ]
     );
+}
+
+#[test]
+fn units_are_told_and_change_no_name() {
+    let exposition = busy().openmetrics();
+    let mut units: Vec<&str> = exposition.lines().filter_map(|line| line.strip_prefix("# UNIT ")).collect();
+    units.sort_unstable();
+    assert_eq!(
+        units,
+        [
+            "observer_bytes bytes",
+            "observer_config_last_reload_success_timestamp_seconds seconds",
+            "observer_edge_last_seen_timestamp_seconds seconds",
+            "observer_identity_lag_seconds seconds",
+        ]
+    );
+    assert!(exposition.contains("\nobserver_bytes_total{") && !exposition.contains(" # {"), "no exemplars");
+}
+
+/// The labels of a sample, by name and in their order, with their values.
+fn labels(series: &str) -> Vec<(&str, &str)> {
+    let Some((_, set)) = series.split_once('{') else { return Vec::new() };
+    let pairs = set.trim_end_matches('}').split("\",").map(|pair| pair.trim_end_matches('"'));
+    pairs.map(|pair| pair.split_once("=\"").expect("a label")).collect()
+}
+
+#[test]
+fn what_is_exported_is_what_is_documented_name_for_name_and_label_for_label() {
+    let families = read(&busy().openmetrics());
+    let documented: Vec<String> = Metric::ALL.iter().map(|metric| metric.family().name.to_owned()).collect();
+    assert_eq!(documented.iter().collect::<BTreeSet<_>>(), families.keys().collect());
+    assert_eq!(documented.len(), families.len(), "none is documented twice");
+    for metric in Metric::ALL {
+        let family = metric.family();
+        let (kind, samples) = &families[family.name];
+        assert_eq!(kind, family.kind.as_str());
+        assert!(!samples.is_empty(), "{} has no sample in this test", family.name);
+        let suffix = if family.kind == Type::Counter { "_total" } else { "" };
+        for (series, _) in samples {
+            assert!(series.starts_with(&format!("{}{suffix}", family.name)), "{series}");
+            let got = labels(series);
+            let wanted: Vec<&str> = family.all_labels().map(|label| label.name).collect();
+            assert_eq!(got.iter().map(|(name, _)| *name).collect::<Vec<_>>(), wanted, "{series}");
+            for ((_, value), label) in got.iter().zip(family.all_labels()) {
+                if let Values::Words(words) = label.values
+                    && *metric != Metric::ProbeInfo
+                {
+                    assert!(words().iter().any(|(word, _)| word == value), "{series}: {value}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -97,13 +179,15 @@ fn samples_carry_the_labels_of_the_contract_in_its_order() {
         r#"observer_build_info{version="1.2.3",revision="abc"} 1"#.to_owned(),
         r#"observer_probe_info{hook="sock_ops",mode="link"} 1"#.to_owned(),
         r#"observer_watch_up{resource="pods"} 1"#.to_owned(),
-        r#"observer_declared_edges{state="used"} 5"#.to_owned(),
+        r#"observer_declared_edges{state="loaded"} 5"#.to_owned(),
         r#"observer_identities{kind="pod"} 4"#.to_owned(),
         r#"observer_unresolved_flows_total{reason="service-backend"} 1"#.to_owned(),
         "observer_truncated_payloads_total 2".to_owned(),
         "observer_open_flows 3".to_owned(),
         "observer_identity_lag_seconds 0.25".to_owned(),
         "observer_series_overflow_total 0".to_owned(),
+        "observer_config_last_reload_successful 1".to_owned(),
+        "observer_config_last_reload_success_timestamp_seconds 1700000001.5".to_owned(),
     ] {
         assert!(exposition.lines().any(|there| there == line), "{line}\nnot in\n{exposition}");
     }
@@ -125,7 +209,11 @@ fn the_text_format_describes_counters_by_their_samples_name() {
 #[test]
 fn every_stage_that_can_lose_something_shows_its_zero() {
     let metrics = metrics();
-    for stage in observer_common::Counter::ALL.iter().map(|counter| counter.stage()).chain(USERSPACE_STAGES) {
+    for stage in observer_common::Counter::ALL
+        .iter()
+        .map(|counter| counter.stage())
+        .chain(USERSPACE_STAGES.map(|(stage, _)| stage))
+    {
         assert_eq!(sample(&metrics, &format!("observer_lost_events_total{{stage=\"{stage}\"}}")), Some(0.0));
     }
 }
@@ -217,4 +305,196 @@ fn an_edges_counters_can_be_kept_with_the_flow() {
         sample(&metrics, &format!("observer_requests_total{{{EDGE},authentication=\"none\"}}")),
         Some(2.0)
     );
+}
+
+/// More of everything than the budget has room for, as names and reasons of an enemy's choice would make it.
+fn flood(metrics: &Metrics, rounds: u32) {
+    for n in 0..rounds {
+        let edge = edge_between(&format!("ns{n}/caller"), "shop/payments", 8080);
+        metrics.edge_seen(&edge, Timestamp::from_seconds(1));
+        for encryption in ENCRYPTION {
+            for declaration in DECLARATION {
+                metrics.flow_settled(&edge, encryption, declaration);
+            }
+        }
+        for authentication in AUTHENTICATION {
+            metrics.requests(&edge, authentication, 2);
+        }
+        metrics.bytes(&edge, 1, 1);
+        for kind in FindingKind::ALL {
+            metrics.finding(&edge, kind);
+            metrics.exempted(kind, &format!("reason {n}"));
+        }
+        metrics.unresolved(Box::leak(format!("reason-{n}").into_boxed_str()));
+    }
+    let row = |n: u32, kind| found(kind, &format!("ns{n}"), "caller");
+    let rows: Vec<_> = (0..rounds).flat_map(|n| PostureKind::ALL.map(|kind| row(n, kind))).collect();
+    metrics.posture(&rows);
+}
+
+/// What has as many samples as this program has words, all there.
+fn fixed(metrics: &Metrics) {
+    for n in 0..12 {
+        let word = |what: &str| -> &'static str { Box::leak(format!("{what}{n}").into_boxed_str()) };
+        metrics.watch_up(word("resource"), true);
+        metrics.malformed_objects(word("kind"), 1);
+        metrics.probe_info(word("hook"), "attached");
+    }
+    for kind in ["pod", "service", "node", "namespace", "service_account"] {
+        metrics.identities(kind, 1);
+    }
+    metrics.declared_edges("loaded", 1);
+    metrics.config_read(Timestamp::from_seconds(1), true);
+}
+
+fn samples(metrics: &Metrics) -> usize {
+    metrics.openmetrics().lines().filter(|line| !line.starts_with('#')).count()
+}
+
+#[test]
+fn no_flood_of_names_makes_more_samples_than_the_budget_whatever_the_family() {
+    for budget in [1_000, 5_000, 50_000] {
+        let metrics = Metrics::new(budget, BuildInfo { version: "1", revision: None });
+        fixed(&metrics);
+        flood(&metrics, 5_000);
+        let (first, overflow) = (samples(&metrics), sample(&metrics, "observer_series_overflow_total"));
+        assert!(first <= budget, "{first} samples of {budget}");
+        assert!(first > budget / 2, "{first} samples of {budget}: the budget is there to be used");
+        assert!(overflow > Some(0.0));
+        flood(&metrics, 5_000);
+        assert_eq!(samples(&metrics), first, "and it stays so");
+    }
+}
+
+fn hour(n: u64) -> Timestamp {
+    Timestamp::from_seconds(1_700_000_000 + n * 3_600)
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Reaps at `now` with `pods` for the ServiceAccounts that still have some.
+fn reap(metrics: &Metrics, now: Timestamp, pods: &[&str]) -> usize {
+    let end = |end: &EdgeEnd| pods.contains(&end.to_string().as_str());
+    metrics.reap(now, HOUR, &Still { end: &end, reason: &|reason| reason == "in force" })
+}
+
+fn busy_edge(metrics: &Metrics, edge: &EdgeKey) {
+    metrics.flow_settled(edge, EncryptionStatus::Plaintext, DeclarationStatus::Ungoverned);
+    metrics.requests(edge, AuthenticationStatus::None, 2);
+    metrics.finding(edge, FindingKind::Unencrypted);
+    metrics.bytes(edge, 10, 20);
+    metrics.edge_seen(edge, hour(0));
+}
+
+fn has(metrics: &Metrics, client: &str) -> bool {
+    let (_, name) = client.split_once('/').unwrap_or(("", client));
+    metrics.openmetrics().contains(&format!("client_service_account=\"{name}\""))
+}
+
+#[test]
+fn an_edge_whose_client_or_server_is_gone_gives_its_series_back_after_an_hour() {
+    let metrics = metrics();
+    let before = samples(&metrics);
+    busy_edge(&metrics, &edge_between("shop/gone", "shop/payments", 8080));
+    busy_edge(&metrics, &edge_between("shop/orders", "shop/old", 8080));
+    busy_edge(&metrics, &edge_between("external", "shop/gone", 8080));
+    let full = samples(&metrics);
+    let there = ["shop/orders", "shop/payments"];
+    assert_eq!(reap(&metrics, hour(0), &there), 0);
+    assert_eq!(reap(&metrics, hour(1) - Duration::from_secs(1), &there), 0, "not before its time");
+    assert_eq!(reap(&metrics, hour(1), &there), full - before);
+    assert_eq!(samples(&metrics), before);
+}
+
+#[test]
+fn an_edge_whose_pods_are_there_outlasts_any_quiet_night() {
+    let metrics = metrics();
+    busy_edge(&metrics, &edge());
+    busy_edge(&metrics, &edge_between("shop/orders", "external", 443));
+    let before = samples(&metrics);
+    for n in 0..1_000 {
+        assert_eq!(reap(&metrics, hour(n), &["shop/orders", "shop/payments"]), 0);
+    }
+    assert_eq!(samples(&metrics), before);
+}
+
+#[test]
+fn an_edge_without_a_pods_end_goes_by_time_alone() {
+    let metrics = metrics();
+    busy_edge(&metrics, &edge_between("unknown", "node", 8080));
+    let before = samples(&metrics);
+    reap(&metrics, hour(0), &[]);
+    assert_eq!((reap(&metrics, hour(1), &[]), samples(&metrics)), (6, before - 6));
+}
+
+#[test]
+fn an_open_flow_keeps_its_edge_and_no_count_of_it_is_lost() {
+    let metrics = metrics();
+    let edge = edge_between("shop/gone", "shop/payments", 8080);
+    busy_edge(&metrics, &edge);
+    let kept = metrics.edge(&edge);
+    for n in 0..5 {
+        assert_eq!(reap(&metrics, hour(n), &[]), 0);
+    }
+    kept.requests(AuthenticationStatus::None, 3);
+    assert!(metrics.openmetrics().contains("authentication=\"none\"} 5"));
+    kept.seen(hour(5));
+    drop(kept);
+    assert_eq!(reap(&metrics, hour(5), &[]), 0, "its time begins when the last flow is over");
+    assert_eq!(reap(&metrics, hour(6), &[]), 6);
+}
+
+#[test]
+fn an_edge_that_was_admitted_and_not_seen_yet_has_its_time_too() {
+    let metrics = metrics();
+    metrics.requests(&edge_between("shop/gone", "shop/payments", 8080), AuthenticationStatus::None, 1);
+    assert_eq!((reap(&metrics, hour(0), &[]), reap(&metrics, hour(1), &[])), (0, 2));
+}
+
+#[test]
+fn an_edge_that_comes_back_starts_at_zero_within_the_budget() {
+    let metrics = metrics();
+    let edge = edge_between("shop/gone", "shop/payments", 8080);
+    busy_edge(&metrics, &edge);
+    reap(&metrics, hour(0), &[]);
+    reap(&metrics, hour(1), &[]);
+    assert!(!has(&metrics, "shop/gone"));
+    metrics.requests(&edge, AuthenticationStatus::None, 7);
+    assert!(metrics.openmetrics().contains("authentication=\"none\"} 7"));
+}
+
+#[test]
+fn what_was_reaped_makes_room_for_others_down_to_the_last_series() {
+    let metrics = Metrics::new(2_000, BuildInfo { version: "1", revision: None });
+    let fill = |prefix: &str| {
+        for n in 0..2_000 {
+            busy_edge(&metrics, &edge_between(&format!("shop/{prefix}{n}"), "shop/payments", 8080));
+        }
+        metrics.openmetrics().matches("observer_edge_last_seen_timestamp_seconds{").count()
+    };
+    let first = fill("a");
+    for n in 0..3 {
+        reap(&metrics, hour(n), &["shop/payments"]);
+    }
+    assert!(!has(&metrics, "shop/a0"));
+    assert_eq!(fill("b"), first, "as many edges find room as did at first");
+    assert!(has(&metrics, "shop/b0"));
+}
+
+#[test]
+fn an_exempted_pair_goes_once_its_reason_is_not_in_force_and_comes_back_at_zero() {
+    let metrics = metrics();
+    let exempt = |reason| metrics.exempted(FindingKind::Unencrypted, reason);
+    exempt("withdrawn");
+    exempt("in force");
+    let series = |reason: &str| {
+        sample(&metrics, &format!("observer_exempted_total{{kind=\"unencrypted\",reason=\"{reason}\"}}"))
+    };
+    assert_eq!(reap(&metrics, hour(0), &[]), 0);
+    exempt("withdrawn");
+    assert_eq!(reap(&metrics, hour(1), &[]), 0, "it was counted since the last look");
+    assert_eq!(reap(&metrics, hour(2), &[]), 1);
+    assert_eq!((series("withdrawn"), series("in force")), (None, Some(1.0)));
+    exempt("withdrawn");
+    assert_eq!(series("withdrawn"), Some(1.0));
 }

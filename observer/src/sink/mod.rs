@@ -3,14 +3,20 @@
 pub mod api;
 mod board;
 mod edge_metrics;
+mod exempted;
+pub mod families;
 mod feed;
+mod filter;
 mod flow_log;
+pub mod flow_table;
 pub mod health;
 pub mod http;
 mod labels;
 mod metrics;
 mod posture_metrics;
 pub mod query;
+mod rate;
+mod reference;
 mod socket;
 mod store;
 pub mod table;
@@ -26,10 +32,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use board::Board;
-pub use edge_metrics::{DEFAULT_SERIES_BUDGET, EdgeMetrics, MIN_SERIES_BUDGET};
+pub use edge_metrics::{DEFAULT_SERIES_BUDGET, EdgeMetrics, MIN_SERIES_BUDGET, Still};
 pub use feed::{Entry, FOLLOWER_BACKLOG, Feed};
 pub use flow_log::{FLOW_LOG_QUEUE, FlowLog, Style, stdout};
-pub use metrics::{BuildInfo, Metrics, USERSPACE_STAGES};
+pub use metrics::{BuildInfo, Metrics};
+pub use reference::metrics_page;
 pub use socket::{BoundSocket, DEFAULT_SOCKET, SocketError};
 pub use store::{Store, StoreLimits};
 

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::edge_metrics::Budget;
+use super::families::{Metric, register};
 use super::labels::{KindLabels, OVERFLOW};
 use crate::model::{PostureKind, PostureRow, PostureStatus};
 
@@ -40,16 +41,8 @@ pub(super) struct PostureMetrics {
 
 impl PostureMetrics {
     pub fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "posture_findings",
-            "What is weaker than it need be of a ServiceAccount, now",
-            self.findings.clone(),
-        );
-        registry.register(
-            "posture_known",
-            "Whether posture_findings of the kind can be told whole",
-            self.known.clone(),
-        );
+        register(registry, Metric::PostureFindings, self.findings.clone());
+        register(registry, Metric::PostureKnown, self.known.clone());
     }
 
     /// Takes the place of what was told before.
@@ -65,7 +58,7 @@ impl PostureMetrics {
             let stays = counts.contains_key(labels);
             if !stays {
                 self.findings.remove(labels);
-                budget.give_back();
+                budget.give_back(1);
             }
             stays
         });

@@ -9,14 +9,19 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use super::filter::{Filter, MAX_VALUE_LENGTH, MAX_VALUES};
 use crate::model::{
-    EdgeEnd, EdgeKey, EdgePort, FindingKind, FlowRecord, Kind, RequestCounts, Timestamp, Transport,
+    DeclarationStatus, EdgeEnd, EdgePort, EncryptionStatus, FindingKind, Kind, RequestCounts, Timestamp,
+    Transport,
 };
 
 /// The version of this protocol. A client asks no daemon of another.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 /// The longest request line, in bytes.
 pub const MAX_REQUEST: u64 = 64 * 1024;
+
+/// How the daemon's error begins where it does not understand what it was asked.
+pub const NOT_A_REQUEST: &str = "not a request: ";
 
 /// The daemon's first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,59 +75,6 @@ pub enum Notice {
     /// Nothing comes after this; the number of answers.
     End(u64),
     Error(Cow<'static, str>),
-}
-
-/// Which flows, findings or edges are asked for: those that meet everything that is set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Filter {
-    /// Either end is in this namespace.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// The client's principal.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    /// The server's principal.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub finding: Option<FindingKind>,
-    /// Not before; for findings and edges: last seen not before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub since: Option<Timestamp>,
-}
-
-impl Filter {
-    #[must_use]
-    pub fn matches(&self, record: &FlowRecord) -> bool {
-        let namespace = |party: &crate::model::Party| party.namespace.as_deref() == self.namespace.as_deref();
-        (self.namespace.is_none() || namespace(&record.client) || namespace(&record.server))
-            && self.from.as_deref().is_none_or(|from| *record.client.principal == *from)
-            && self.to.as_deref().is_none_or(|to| *record.server.principal == *to)
-            && self.finding.is_none_or(|kind| record.findings.contains(&kind))
-            && self.since.is_none_or(|since| record.time >= since)
-    }
-
-    pub(super) fn matches_edge(&self, edge: &EdgeKey, last_seen: Timestamp) -> bool {
-        let inside = |namespace: &str| {
-            [&edge.client, &edge.server]
-                .iter()
-                .any(|end| end.kind == Kind::Pod && &*end.namespace == namespace)
-        };
-        self.namespace.as_deref().is_none_or(inside)
-            && self.from.as_deref().is_none_or(|from| is_principal(&edge.client, from))
-            && self.to.as_deref().is_none_or(|to| is_principal(&edge.server, to))
-            && self.since.is_none_or(|since| last_seen >= since)
-    }
-}
-
-fn is_principal(end: &EdgeEnd, principal: &str) -> bool {
-    match end.kind {
-        Kind::Pod => principal
-            .split_once('/')
-            .is_some_and(|(namespace, name)| *end.namespace == *namespace && *end.service_account == *name),
-        kind => principal == kind.as_str(),
-    }
 }
 
 /// One end of an edge, with the keys that it has in a flow record.
@@ -213,6 +165,17 @@ pub struct EncryptionCounts {
     pub unknown: u64,
 }
 
+impl EncryptionCounts {
+    pub(super) const fn of_status(&self, status: EncryptionStatus) -> u64 {
+        match status {
+            EncryptionStatus::Plaintext => self.plaintext,
+            EncryptionStatus::Tls => self.tls,
+            EncryptionStatus::Mtls => self.mtls,
+            EncryptionStatus::Unknown => self.unknown,
+        }
+    }
+}
+
 /// Flows by declaration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeclarationCounts {
@@ -220,6 +183,17 @@ pub struct DeclarationCounts {
     pub unexpected: u64,
     pub ungoverned: u64,
     pub unevaluable: u64,
+}
+
+impl DeclarationCounts {
+    pub(super) const fn of_status(&self, status: DeclarationStatus) -> u64 {
+        match status {
+            DeclarationStatus::Allowed => self.allowed,
+            DeclarationStatus::Unexpected => self.unexpected,
+            DeclarationStatus::Ungoverned => self.ungoverned,
+            DeclarationStatus::Unevaluable => self.unevaluable,
+        }
+    }
 }
 
 /// What one edge carried since the daemon started.

@@ -6,6 +6,7 @@ use std::hash::Hash;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::filter::any;
 use super::query::{DeclarationCounts, EdgeView, EncryptionCounts, Filter, FindingView, PortView};
 use crate::model::{
     DeclarationStatus, EdgeKey, EncryptionStatus, FindingKind, FlowRecord, Reporter, RequestCounts,
@@ -122,8 +123,7 @@ impl Store {
             .findings
             .iter()
             .filter(|((edge, kind), sum)| {
-                filter.finding.is_none_or(|wanted| wanted == *kind)
-                    && filter.matches_edge(edge, sum.last_seen)
+                any(&filter.finding, |wanted| wanted == kind) && filter.matches_edge(edge, sum.last_seen)
             })
             .collect();
         found.sort_unstable_by(|((a, a_kind), _), ((b, b_kind), _)| (a_kind, a).cmp(&(b_kind, b)));
@@ -150,7 +150,10 @@ impl Store {
             .edges
             .iter()
             .filter(|(edge, sum)| {
-                filter.finding.is_none_or(|kind| sum.findings[kind as usize] > 0)
+                any(&filter.finding, |kind| sum.findings[*kind as usize] > 0)
+                    && any(&filter.encryption, |status| sum.encryption.of_status(*status) > 0)
+                    && any(&filter.authentication, |status| sum.requests.of_status(*status) > 0)
+                    && any(&filter.declaration, |status| sum.declaration.of_status(*status) > 0)
                     && filter.matches_edge(edge, sum.last_seen)
             })
             .collect();

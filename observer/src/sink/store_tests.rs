@@ -146,14 +146,14 @@ fn filters_are_met_together() {
         (store.last(10, &filter).len(), store.findings(&filter).len(), store.edges(&filter).len())
     };
     assert_eq!(count("{}"), (2, 1, 1));
-    assert_eq!(count(r#"{"namespace":"shop"}"#), (2, 1, 1));
-    assert_eq!(count(r#"{"namespace":"sho"}"#), (0, 0, 0));
-    assert_eq!(count(r#"{"namespace":""}"#), (0, 0, 0));
-    assert_eq!(count(r#"{"from":"shop/orders","to":"shop/payments"}"#), (2, 1, 1));
-    assert_eq!(count(r#"{"from":"shop/payments"}"#), (0, 0, 0));
-    assert_eq!(count(r#"{"to":"shop/orders"}"#), (0, 0, 0));
-    assert_eq!(count(r#"{"finding":"unencrypted"}"#), (1, 1, 1));
-    assert_eq!(count(r#"{"finding":"legacy-token"}"#), (0, 0, 0));
+    assert_eq!(count(r#"{"namespace":["shop"]}"#), (2, 1, 1));
+    assert_eq!(count(r#"{"namespace":["sho"]}"#), (0, 0, 0));
+    assert_eq!(count(r#"{"namespace":[""]}"#), (0, 0, 0));
+    assert_eq!(count(r#"{"from":["shop/orders"],"to":["shop/payments"]}"#), (2, 1, 1));
+    assert_eq!(count(r#"{"from":["shop/payments"]}"#), (0, 0, 0));
+    assert_eq!(count(r#"{"to":["shop/orders"]}"#), (0, 0, 0));
+    assert_eq!(count(r#"{"finding":["unencrypted"]}"#), (1, 1, 1));
+    assert_eq!(count(r#"{"finding":["legacy-token"]}"#), (0, 0, 0));
     // 1700000000 is 2023-11-14T22:13:20Z (date -u).
     assert_eq!(count(r#"{"since":"2023-11-14T22:13:25Z"}"#), (1, 1, 1));
     assert_eq!(count(r#"{"since":"2023-11-14T22:13:26Z"}"#), (0, 0, 0));
@@ -163,8 +163,37 @@ fn filters_are_met_together() {
 fn a_principal_that_is_no_pod_is_found_by_its_word() {
     let mut store = Store::default();
     store.add(&edge_between("external", "node", 22), Arc::new(record(1)));
-    let from = |from: &str| Filter { from: Some(from.into()), ..Filter::default() };
+    let from = |from: &str| Filter { from: vec![from.into()], ..Filter::default() };
     assert_eq!(store.edges(&from("external")).len(), 1);
     assert_eq!(store.edges(&from("node")).len(), 0);
     assert_eq!(store.edges(&from("/")).len(), 0);
+}
+
+#[test]
+fn an_edge_is_chosen_by_what_it_has_carried() {
+    let mut store = Store::default();
+    add(&mut store, record(1));
+    let mut good = record(2);
+    good.encryption.status = EncryptionStatus::Tls;
+    good.declaration.status = DeclarationStatus::Allowed;
+    good.requests = Some(RequestCounts { total: 1, verified: 1, ..RequestCounts::default() });
+    store.add(&edge_between("shop/carts", "shop/payments", 8443), Arc::new(good));
+    let clients = |text: &str| -> Vec<String> {
+        let filter: Filter = serde_json::from_str(text).unwrap();
+        store.edges(&filter).into_iter().map(|edge| edge.client.principal).collect()
+    };
+    for (text, expected) in [
+        (r#"{"encryption":["plaintext"]}"#, &["shop/orders"][..]),
+        (r#"{"encryption":["tls","mtls"]}"#, &["shop/carts"]),
+        (r#"{"encryption":["tls","plaintext"]}"#, &["shop/carts", "shop/orders"]),
+        (r#"{"encryption":["unknown"]}"#, &[]),
+        (r#"{"authentication":["none"]}"#, &["shop/orders"]),
+        (r#"{"authentication":["verified"]}"#, &["shop/carts"]),
+        (r#"{"declaration":["ungoverned"]}"#, &["shop/orders"]),
+        (r#"{"port":[8443]}"#, &["shop/carts"]),
+        (r#"{"transport":["udp"]}"#, &[]),
+        (r#"{"from":["shop/"],"encryption":["tls"]}"#, &["shop/carts"]),
+    ] {
+        assert_eq!(clients(text), expected, "{text}");
+    }
 }

@@ -49,6 +49,14 @@ impl Exemptions {
         self.configured.iter().any(|exemption| exemption.path_prefix.is_some())
     }
 
+    /// Whether something may still be exempted for this reason.
+    #[must_use]
+    pub fn has_reason(&self, reason: &str) -> bool {
+        let built_in = [&self.intra_pod, &self.sidecar, &self.kubelet_probe, &self.dns];
+        let configured = self.configured.iter().map(|exemption| &exemption.reason);
+        built_in.into_iter().chain(configured).any(|known| **known == *reason)
+    }
+
     pub(super) fn apply(&self, found: FindingSet, situation: &Situation<'_>, path: Option<&str>) -> Verdict {
         if found.is_empty() {
             return Verdict::default();

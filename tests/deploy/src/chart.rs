@@ -14,7 +14,7 @@ pub const NAMESPACE: &str = "watch";
 pub struct Rendered(Vec<Value>);
 
 /// What people may set, one thing each.
-pub const VALUES: [&[&str]; 9] = [
+pub const VALUES: [&[&str]; 11] = [
     &[],
     &["namespace.create=true"],
     &["privileged=true"],
@@ -22,6 +22,8 @@ pub const VALUES: [&[&str]; 9] = [
     &["rbac.create=false", "serviceAccount.create=false", "serviceAccount.name=mine"],
     &["metrics.podMonitor.enabled=true", "metrics.service.enabled=false"],
     &["metrics.serviceMonitor.enabled=true", "metrics.port=9999", "metrics.address=[::]"],
+    &["metrics.prometheusRule.enabled=true", "metrics.prometheusRule.disabled={ObserverUnencrypted}"],
+    &["dashboards.enabled=true", "dashboards.annotations.grafana_folder=Observer"],
     &[
         "fullnameOverride=other",
         "image.digest=sha256:0123456789012345678901234567890123456789012345678901234567890123",
@@ -139,11 +141,20 @@ impl Rendered {
         }
     }
 
+    /// The ConfigMap with the file of `observer run --config`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn config_map(&self) -> Result<&Value> {
+        let mut maps = self.0.iter().filter(|object| object["kind"] == "ConfigMap");
+        maps.find(|map| !map["data"]["config.yaml"].is_null()).context("no config.yaml")
+    }
+
     /// The file of `observer run --config`.
     ///
     /// # Errors
     /// There is none.
     pub fn config(&self) -> Result<&str> {
-        self.one("ConfigMap")?["data"]["config.yaml"].as_str().context("no config.yaml")
+        self.config_map()?["data"]["config.yaml"].as_str().context("no config.yaml")
     }
 }

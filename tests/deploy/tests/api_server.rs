@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use http::Request;
-use observer_deployment::{NAMESPACE, VALUES, objects_in, render};
+use observer_deployment::{NAMESPACE, Session, VALUES, objects_in, render};
 use observer_kubernetes::{Cluster, ControlPlane};
 use serde_json::{Value, json};
 
@@ -98,5 +98,31 @@ fn pod_security_admission_takes_the_pod_at_the_level_privileged_and_at_no_other(
     cluster.patch(&format!("/api/v1/namespaces/{NAMESPACE}"), &level)?;
     let refused = format!("{:#}", cluster.create(&pods, &pod).err().context("taken at the level baseline")?);
     ensure!(refused.contains("hostPath") && refused.contains("NET_ADMIN"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn it_takes_the_monitors_and_the_rules_by_the_operators_own_definitions() -> Result<()> {
+    let session = Session::start()?;
+    let values =
+        ["podMonitor", "serviceMonitor", "prometheusRule"].map(|name| format!("metrics.{name}.enabled=true"));
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    let line = format!(
+        "helm install observer deploy/helm --namespace {NAMESPACE} --create-namespace --set {}",
+        values.join(",")
+    );
+    let output = session.run(&line)?;
+    ensure!(output.status.success(), "{output:?}");
+    let path = format!("/apis/monitoring.coreos.com/v1/namespaces/{NAMESPACE}");
+    let rendered = render(&values)?;
+    for (kind, plural) in [
+        ("PodMonitor", "podmonitors"),
+        ("ServiceMonitor", "servicemonitors"),
+        ("PrometheusRule", "prometheusrules"),
+    ] {
+        // A field that the definition does not have would have been dropped.
+        let stored = session.cluster().get(&format!("{path}/{plural}/observer"))?;
+        assert_eq!(stored["spec"], rendered.one(kind)?["spec"], "{kind}");
+    }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! What the chart asks of a cluster, for several settings of its values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use observer_deployment::{Image, Rendered, VALUES, helm, refusal, render};
+use observer_deployment::{Image, Rendered, VALUES, helm, objects_in, refusal, render};
 use observer_integration::Directory;
 use serde_json::{Value, json};
 
@@ -145,7 +146,7 @@ fn what_names_one_another_agrees() -> Result<()> {
             assert_eq!(chart.container()?[probe]["httpGet"]["port"], "metrics", "{values:?}");
         }
         let config = &daemon_set["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"];
-        assert_eq!(chart.one("ConfigMap")?["metadata"]["name"], *config, "{values:?}");
+        assert_eq!(chart.config_map()?["metadata"]["name"], *config, "{values:?}");
         for object in chart.objects() {
             let cluster_wide =
                 ["Namespace", "ClusterRole", "ClusterRoleBinding"].iter().any(|kind| object["kind"] == *kind);
@@ -172,15 +173,138 @@ fn monitors_of_the_prometheus_operator_are_off_until_asked_for() -> Result<()> {
     ensure!(!plain.has("PodMonitor") && !plain.has("ServiceMonitor"));
     let pods = render(&["metrics.podMonitor.enabled=true", "metrics.podMonitor.labels.release=prometheus"])?;
     let monitor = pods.one("PodMonitor")?;
-    assert_eq!(monitor["spec"]["podMetricsEndpoints"], json!([{"port": "metrics", "interval": "30s"}]));
+    // By which the alerts name a daemon.
+    let node = json!({
+        "action": "replace", "sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node"
+    });
+    assert_eq!(
+        monitor["spec"]["podMetricsEndpoints"],
+        json!([{"port": "metrics", "interval": "30s", "relabelings": [node]}])
+    );
     assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
-    let services = render(&["metrics.serviceMonitor.enabled=true", "metrics.serviceMonitor.interval=5s"])?;
+    let services = render(&[
+        "metrics.serviceMonitor.enabled=true",
+        "metrics.serviceMonitor.interval=5s",
+        "metrics.serviceMonitor.relabelings[0].targetLabel=team",
+        "metrics.serviceMonitor.relabelings[0].replacement=shop",
+    ])?;
+    let own = json!({"targetLabel": "team", "replacement": "shop"});
     assert_eq!(
         services.one("ServiceMonitor")?["spec"]["endpoints"],
-        json!([{"port": "metrics", "interval": "5s"}])
+        json!([{"port": "metrics", "interval": "5s", "relabelings": [node, own]}])
     );
     let said = refusal(&["metrics.serviceMonitor.enabled=true", "metrics.service.enabled=false"])?;
     ensure!(said.contains("metrics.serviceMonitor.enabled needs metrics.service.enabled"), "{said}");
+    Ok(())
+}
+
+/// The rules of all groups.
+fn rules(groups: &Value) -> Vec<Value> {
+    let groups = groups.as_array().into_iter().flatten();
+    groups.flat_map(|group| group["rules"].as_array().cloned().unwrap_or_default()).collect()
+}
+
+#[test]
+fn the_prometheus_rule_holds_what_deploy_prometheus_does_word_for_word() -> Result<()> {
+    ensure!(!render(&[])?.has("PrometheusRule"));
+    let chart =
+        render(&["metrics.prometheusRule.enabled=true", "metrics.prometheusRule.labels.release=prometheus"])?;
+    let rule = chart.one("PrometheusRule")?;
+    assert_eq!(rule["metadata"]["labels"]["release"], "prometheus");
+    let mut groups = Vec::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus");
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with("_test.yaml") {
+            continue;
+        }
+        for file in objects_in(&std::fs::read_to_string(&path)?)? {
+            groups.extend(file["groups"].as_array().context("no groups")?.clone());
+        }
+    }
+    let by_name = |groups: &[Value]| -> BTreeMap<String, Value> {
+        groups.iter().map(|group| (group["name"].to_string(), group.clone())).collect()
+    };
+    let of_chart = rule["spec"]["groups"].as_array().context("no groups")?;
+    ensure!(groups.len() > 3 && groups.len() == of_chart.len());
+    assert_eq!(by_name(of_chart), by_name(&groups));
+    Ok(())
+}
+
+#[test]
+fn an_alert_can_be_left_out_and_the_runbooks_can_be_elsewhere() -> Result<()> {
+    let enabled = "metrics.prometheusRule.enabled=true";
+    let all = rules(&render(&[enabled])?.one("PrometheusRule")?["spec"]["groups"]);
+    let chart = render(&[
+        enabled,
+        "metrics.prometheusRule.disabled={ObserverUnencrypted}",
+        "metrics.prometheusRule.runbookUrl=https://wiki.example.org/observer/",
+    ])?;
+    let fewer = rules(&chart.one("PrometheusRule")?["spec"]["groups"]);
+    assert_eq!(fewer.len() + 1, all.len());
+    ensure!(!fewer.iter().any(|rule| rule["alert"] == "ObserverUnencrypted"));
+    for rule in fewer.iter().filter(|rule| rule.get("alert").is_some()) {
+        let name = rule["alert"].as_str().context("no name")?;
+        let expected = format!("https://wiki.example.org/observer/{name}.md");
+        assert_eq!(rule["annotations"]["runbook_url"], expected);
+    }
+    let said = refusal(&[enabled, "metrics.prometheusRule.disabled={Unencrypted}"])?;
+    ensure!(said.contains("there is no alert Unencrypted; there are: ObserverAbsent"), "{said}");
+    Ok(())
+}
+
+/// The ConfigMaps that Grafana's sidecar would take.
+fn dashboards(chart: &Rendered, label: &str, value: &str) -> BTreeMap<String, Value> {
+    let labelled = chart.objects().iter().filter(|object| object["metadata"]["labels"][label] == value);
+    labelled.map(|object| (object["metadata"]["name"].to_string(), object.clone())).collect()
+}
+
+#[test]
+fn each_dashboard_of_deploy_grafana_is_a_config_map_that_a_sidecar_finds_word_for_word() -> Result<()> {
+    let plain = render(&[])?;
+    ensure!(plain.objects().iter().filter(|object| object["kind"] == "ConfigMap").count() == 1);
+    let chart = render(&["dashboards.enabled=true", "dashboards.annotations.grafana_folder=Observer"])?;
+    let mut found = BTreeMap::new();
+    for map in dashboards(&chart, "grafana_dashboard", "1").values() {
+        assert_eq!(map["kind"], "ConfigMap");
+        assert_eq!(map["metadata"]["annotations"], json!({"grafana_folder": "Observer"}));
+        for (file, text) in map["data"].as_object().context("no data")? {
+            found.insert(file.clone(), text.as_str().context("no text")?.to_owned());
+        }
+    }
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/grafana"))? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).context("a name")?;
+        files.insert(format!("observer-{name}"), std::fs::read_to_string(&path)?);
+    }
+    ensure!(files.len() >= 4, "{:?}", files.keys());
+    assert_eq!(found, files);
+    Ok(())
+}
+
+#[test]
+fn dashboards_take_another_label_and_lead_to_runbooks_elsewhere() -> Result<()> {
+    let chart = render(&[
+        "dashboards.enabled=true",
+        "dashboards.label=example.org/dashboards",
+        "dashboards.labelValue=yes",
+        "metrics.prometheusRule.runbookUrl=https://wiki.example.org/observer/",
+    ])?;
+    let found = dashboards(&chart, "example.org/dashboards", "yes");
+    ensure!(found.len() >= 4, "{:?}", found.keys());
+    for map in found.values() {
+        let text = map["data"].to_string();
+        ensure!(
+            text.contains("https://wiki.example.org/observer/${__value.text}.md")
+                || !text.contains("__value.text")
+        );
+        ensure!(
+            text.contains("https://wiki.example.org/observer/") && !text.contains("github.com"),
+            "{}",
+            map["metadata"]
+        );
+    }
     Ok(())
 }
 
@@ -199,6 +323,10 @@ fn a_value_that_makes_no_sense_is_refused_by_its_name() -> Result<()> {
         ("config.listen=0.0.0.0:1", "listen"),
         ("seccompProfile.type=Default", "seccompProfile/type"),
         ("metrics.podMonitor.interval=often", "podMonitor/interval"),
+        ("metrics.prometheusRule.runbookUrl=docs", "prometheusRule/runbookUrl"),
+        ("metrics.prometheusRule.disable={A}", "prometheusRule"),
+        ("dashboards.label=-", "dashboards/label"),
+        ("dashboards.folder=Observer", "dashboards"),
         ("tolerations=all", "tolerations"),
     ] {
         let said = refusal(&[value])?;

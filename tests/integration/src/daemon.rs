@@ -155,6 +155,12 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Where it serves `/metrics`.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.listen
+    }
+
     /// Waits until it is ready.
     ///
     /// # Errors

@@ -152,6 +152,7 @@ fn bad_input_is_one_line_that_names_its_cause_and_the_way_out() -> Result<()> {
             2,
             &[&path("budget.yaml"), "series_budget is 3", "choose 1000 to"],
         ),
+        (&["run", "--flow-rate", "2000000"], 2, &["--flow-rate is 2000000", "choose 0 to"]),
         (&["run", "--config", &path("binary.yaml")], 2, &[&path("binary.yaml"), "not UTF-8", "YAML"]),
         // The inventory.
         (&["run"], 1, &["KUBERNETES_SERVICE_HOST", "KUBECONFIG", "--inventory"]),

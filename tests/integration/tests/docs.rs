@@ -1,91 +1,112 @@
-//! What README.md tells people to type works as it stands there.
+//! What README.md and the pages of `docs` tell people to type works as it stands there.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use observer_harness::SimNode;
+use observer_integration::documents::{self, Typed, blocks, read};
 use observer_integration::wire::{self, Manners, Step};
 use observer_integration::{Directory, TokenIssuer, release_binary};
 use serde_json::Value;
 
 /// Where the README says the build puts it.
-const BINARY: &str = "target/release/observer";
+const BINARY: &str = "target/release/observer ";
+/// Programs of a node that pages ask about its kernel.
+const OF_THE_NODE: [&str; 6] = ["bpftool", "grep", "ls", "stat", "sysctl", "uname"];
+/// Takes long, or writes into the repository: `xtask` tests that it takes the arguments.
+const NOT_IN_CI: [&str; 4] = ["bench", "docs", "fuzz", "manifest"];
 
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn read(path: &str) -> Result<String> {
-    fs::read_to_string(repository().join(path)).with_context(|| path.to_owned())
-}
-
-/// The fenced blocks of one language.
-fn blocks(markdown: &str, language: &str) -> Vec<String> {
-    let mut blocks = Vec::new();
-    let mut lines = markdown.lines();
-    while let Some(line) = lines.next() {
-        if let Some(fence) = line.strip_prefix("```") {
-            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-            if fence == language {
-                blocks.push(block.join("\n") + "\n");
-            }
-        }
-    }
-    blocks
-}
-
-/// The commands of all `console` blocks, without their prompts.
-fn commands() -> Result<Vec<String>> {
-    let readme = read("README.md")?;
-    let lines: Vec<String> =
-        blocks(&readme, "console").iter().flat_map(|block| block.lines()).map(str::to_owned).collect();
-    ensure!(!lines.is_empty(), "README.md has no console block");
-    lines
-        .iter()
-        .map(|line| Ok(line.strip_prefix("$ ").with_context(|| format!("no prompt: {line}"))?.to_owned()))
-        .collect()
+fn of_observer(typed: &Typed) -> Option<String> {
+    typed.command.strip_prefix(BINARY).map(|rest| rest.trim().to_owned())
 }
 
 #[test]
-fn ci_runs_the_readmes_own_commands() -> Result<()> {
+fn every_command_of_every_page_is_run_by_somebody() -> Result<()> {
     ensure!(
         read(".ci/run")?.lines().any(|line| line == "exec cargo xtask ci"),
         ".ci/run does not run `cargo xtask ci`"
     );
     let stages = read("xtask/src/ci.rs")?;
     let tests = read("xtask/src/test.rs")?;
-    let mut seen = Vec::new();
-    for command in commands()? {
-        if let Some(xtask) = command.strip_prefix("cargo xtask ") {
-            let called = format!("{xtask}::");
+    let mut in_ci = Vec::new();
+    for typed in documents::commands()? {
+        let command = &typed.command;
+        let first = command.split_whitespace().next().unwrap_or_default();
+        if let Some(xtask) = typed.after("cargo xtask ") {
+            let name = xtask.first().copied().unwrap_or_default();
+            if NOT_IN_CI.contains(&name) {
+                continue;
+            }
+            // CI gives the demo both ways.
+            let more = xtask.get(1..).unwrap_or_default();
+            ensure!(more.is_empty() || (name, more) == ("demo", &["--alerts"]), "{typed:?}: CI does not");
+            let called = format!("{name}::");
             let is_called = |line: &str| line.contains(&called) && line.contains("stages");
-            ensure!(stages.lines().chain(tests.lines()).any(is_called), "CI has no stage of `{command}`");
-            seen.push(xtask.to_owned());
+            ensure!(stages.lines().chain(tests.lines()).any(is_called), "CI has no stage of {typed:?}");
+            in_ci.push(name.to_owned());
         } else if command == "cargo build --release -p observer" {
             let build = "[\"build\", \"--release\", \"--package\", \"observer\"]";
             ensure!(tests.contains(build), "CI does not `{command}`");
         } else {
             // tests/deploy runs what is for a cluster.
-            let runs = [BINARY, "helm install ", "kubectl "].iter().any(|start| command.starts_with(start));
-            ensure!(runs, "nobody runs `{command}`: neither CI nor a test");
+            let runs = command.starts_with(BINARY)
+                || ["helm", "kubectl"].contains(&first)
+                || OF_THE_NODE.contains(&first);
+            ensure!(runs, "nobody runs {typed:?}: neither CI nor a test");
         }
     }
-    ensure!(seen == ["demo", "test", "image"], "the README's xtask commands are {seen:?}");
+    in_ci.sort_unstable();
+    in_ci.dedup();
+    ensure!(in_ci == ["demo", "image", "test"], "the pages' xtask commands are {in_ci:?}");
+    Ok(())
+}
+
+#[test]
+fn a_node_has_the_programs_that_pages_ask_about_its_kernel() -> Result<()> {
+    let mut ran = 0;
+    for typed in documents::commands()? {
+        if typed.command.split_whitespace().next().is_some_and(|first| OF_THE_NODE.contains(&first)) {
+            let output = Command::new("sh").args(["-c", &typed.command]).output()?;
+            ensure!(output.status.success() && !output.stdout.is_empty(), "{typed:?}: {output:?}");
+            ran += 1;
+        }
+    }
+    ensure!(ran > 0, "the pages have no such command");
+    Ok(())
+}
+
+#[test]
+fn troubleshooting_has_a_part_for_each_check_of_the_doctor() -> Result<()> {
+    let output = Command::new(release_binary()?).args(["doctor", "--output", "json"]).output()?;
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    let checks = report["checks"].as_array().context("no checks")?;
+    let mut checks: Vec<&str> = checks.iter().filter_map(|check| check["name"].as_str()).collect();
+    // Those come only where there is an API server.
+    for of_the_cluster in ["api-server", "cluster-role", "token-keys"] {
+        ensure!(!checks.contains(&of_the_cluster), "{of_the_cluster} without a cluster");
+        checks.push(of_the_cluster);
+    }
+    let page = read("docs/troubleshooting.md")?;
+    let mut parts: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    checks.sort_unstable();
+    parts.sort_unstable();
+    assert_eq!(parts, checks);
     Ok(())
 }
 
 #[test]
 fn the_readmes_daemon_starts_with_the_readmes_graph_and_answers_its_commands() -> Result<()> {
     let readme = read("README.md")?;
-    let commands = commands()?;
-    let of_observer = |command: &String| command.strip_prefix(BINARY).map(|rest| rest.trim().to_owned());
-    let mut commands: Vec<String> = commands.iter().filter_map(of_observer).collect();
-    let run = commands.iter().position(|command| command.starts_with("run ")).context("no `observer run`")?;
-    let run = commands.remove(run);
+    let mut commands: Vec<(Typed, String)> = documents::commands()?
+        .into_iter()
+        .filter_map(|typed| of_observer(&typed).map(|command| (typed, command)))
+        .collect();
+    let is_run = |(_, command): &(Typed, String)| command.starts_with("run ");
+    let (_, run) = commands.remove(commands.iter().position(is_run).context("no `observer run`")?);
+    ensure!(!commands.iter().any(is_run), "a second `observer run`: say here how it is tested");
     let graphs: Vec<String> =
         blocks(&readme, "yaml").into_iter().filter(|block| block.contains("kind: ServiceGraph")).collect();
     ensure!(graphs.len() == 1 && !commands.is_empty(), "README.md: {} graphs", graphs.len());
@@ -125,7 +146,7 @@ fn the_readmes_daemon_starts_with_the_readmes_graph_and_answers_its_commands() -
     };
     call()?;
     thread::sleep(Duration::from_secs(1));
-    for command in &commands {
+    for (typed, command) in &commands {
         let follows = command.split_whitespace().any(|word| word == "--follow" || word == "-f");
         let mut words =
             vec!["nsenter", "--mount", "--target", &pid, "timeout", if follows { "2" } else { "30" }];
@@ -147,12 +168,13 @@ fn the_readmes_daemon_starts_with_the_readmes_graph_and_answers_its_commands() -
             output.status,
             String::from_utf8_lossy(&output.stderr)
         );
-        ensure!(output.status.code() == Some(wanted), "{told}");
-        let shows = match command.split_whitespace().next() {
-            Some("doctor") => "cgroup",
+        ensure!(well(&output, wanted, typed), "{}, {told}", typed.page);
+        let shows = match command.as_str() {
+            "doctor" => "cgroup",
             // Nothing is wrong here, and files without Roles leave something to be known.
-            Some("posture") => "cluster-admin",
-            _ => "shop/orders",
+            "posture" => "cluster-admin",
+            "flows --follow" | "findings" | "edges" => "shop/orders",
+            _ => "",
         };
         ensure!(said.contains(shows), "{shows} is not in {told}");
     }
@@ -168,4 +190,10 @@ fn the_readmes_daemon_starts_with_the_readmes_graph_and_answers_its_commands() -
     ensure!(record["declaration"]["status"] == "allowed", "{record:#}");
     ensure!(record["declaration"]["source"] == "ServiceGraph shop/shop", "{record:#}");
     Ok(())
+}
+
+/// As the page has it: with its answer, or the code `wanted`.
+fn well(output: &Output, wanted: i32, typed: &Typed) -> bool {
+    let said = String::from_utf8_lossy(&output.stdout);
+    typed.is_answered_by(&said) && (output.status.code() == Some(wanted) || !typed.answer.is_empty())
 }

@@ -25,7 +25,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// A running `observer run`. Dropping it kills it.
 pub struct Daemon {
     child: Child,
-    health: SocketAddr,
+    /// Of its metrics, too.
+    pub health: SocketAddr,
     pub socket: PathBuf,
     log: PathBuf,
     /// The lines of its standard output; the sender goes when it ends.
@@ -136,7 +137,11 @@ impl Drop for Daemon {
     }
 }
 
-fn free_address() -> Result<SocketAddr> {
+/// One that nobody listens on now.
+///
+/// # Errors
+/// There is none.
+pub fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
     listener.local_addr().context("find a free port")
 }

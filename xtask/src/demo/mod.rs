@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: the real daemon watches a small shop on a simulated node, and tells what it finds.
 
+mod alerts;
 mod cast;
 mod check;
 mod daemon;
@@ -26,6 +27,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use self::alerts::{Alert, Prometheus};
 use self::cast::{Call, KINDS};
 use self::check::Verdict;
 use self::daemon::Daemon;
@@ -49,6 +51,9 @@ pub struct Arguments {
     /// Print the flow records, one JSON object a line, and nothing else, on standard output
     #[arg(long)]
     json: bool,
+    /// Let Prometheus watch, with the rules of deploy/prometheus, and show which alerts fire
+    #[arg(long)]
+    alerts: bool,
     /// How long the shop does its business; at least one round of all calls is played
     #[arg(long, value_name = "N", default_value_t = 17, conflicts_with = "forever")]
     seconds: u64,
@@ -64,7 +69,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let records = if arguments.json { Some(take_stdout()?) } else { None };
     if !arguments.prepared {
-        setup::ensure(Purpose::Demo)?;
+        setup::ensure(if arguments.alerts { Purpose::Alerts } else { Purpose::Demo })?;
         eprintln!("building the observer: minutes the first time, seconds later");
         process::run(process::cargo().args(["build", "--release", "--package", "observer"]))?;
     }
@@ -77,7 +82,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// As [`run`].
 pub fn as_stage() -> Result<()> {
     let own = std::env::current_exe().context("cannot find this program")?;
-    process::run(process::command(own).arg("demo"))
+    process::run(process::command(&own).arg("demo"))?;
+    process::run(process::command(&own).args(["demo", "--alerts"]))
 }
 
 /// Makes standard output the same as standard error, and returns what it was: nothing else can get between records.
@@ -105,6 +111,9 @@ fn become_root(arguments: &Arguments, records: Option<File>) -> Result<()> {
     } else {
         command.args(["--seconds", &arguments.seconds.to_string()]);
     }
+    if arguments.alerts {
+        command.arg("--alerts");
+    }
     if let Some(records) = records {
         command.arg("--json").stdout(records);
     }
@@ -125,12 +134,17 @@ fn give(arguments: &Arguments, records: Option<File>) -> Result<()> {
     let traffic = Traffic::prepare(&stage, &issuer, &scratch)?;
     let mut daemon = Daemon::start(&observer, &stage, &issuer, &scratch)?;
     daemon.wait_ready(|| stop.load(Ordering::Relaxed))?;
+    let prometheus = arguments.alerts.then(|| Prometheus::start(daemon.health, &scratch)).transpose()?;
     if arguments.forever {
         eprintln!(
             "from another terminal, as root: {} flows -f --socket {}",
             observer.display(),
             daemon.socket.display()
         );
+    }
+
+    if let Some(prometheus) = &prometheus {
+        eprintln!("alerts, while this runs: {}", prometheus.page());
     }
 
     let mut show = Show {
@@ -141,18 +155,24 @@ fn give(arguments: &Arguments, records: Option<File>) -> Result<()> {
     };
     let played = show.play(&traffic, &mut daemon, &stop)?;
     show.settle(&played, &mut daemon)?;
+    let alerts = prometheus.as_ref().map(|prometheus| prometheus.firing(&played)).transpose()?;
     daemon.stop()?;
     show.drain(&daemon)?;
-    drop(daemon);
+    drop((daemon, prometheus));
     stage.strike()?;
     drop(scratch);
 
     show.screen.finish(&show.seen)?;
     show.explain()?;
+    let mut verdict = Verdict::of(&show.seen, &played);
+    if let Some(alerts) = alerts {
+        show.list(&alerts)?;
+        verdict.problems.extend(alerts::problems(&alerts, &played));
+    }
     if stop.load(Ordering::Relaxed) && !arguments.forever {
         bail!("interrupted: the demo did not run to its end");
     }
-    show.sum_up(&Verdict::of(&show.seen, &played))
+    show.sum_up(&verdict)
 }
 
 /// What the audience gets.
@@ -241,6 +261,17 @@ impl Show {
             for sentence in sentences {
                 self.screen.paragraph(2, &sentence)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Prints the alerts that fire.
+    fn list(&mut self, alerts: &[Alert]) -> Result<()> {
+        self.screen.print(&vec![])?;
+        let rules = "alerts that fire, by the rules of deploy/prometheus but without waiting for `for`";
+        self.screen.print(&vec![Piece(rules.to_owned(), Paint::Bold)])?;
+        for alert in alerts {
+            self.screen.paragraph(2, &alert.sentence())?;
         }
         Ok(())
     }

@@ -25,13 +25,14 @@ pub struct Arguments {
     purpose: Purpose,
 }
 
-/// What a machine is set up for. `Test`, `Demo` and `Fuzz` include `Build`; `Chart` is helm alone; `All` is what
+/// What a machine is set up for. `Test`, `Demo` and `Fuzz` include `Build`; `Alerts` is `Demo` with Prometheus; `Chart` is helm alone; `All` is what
 /// `cargo xtask ci` needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Purpose {
     Build,
     Test,
     Demo,
+    Alerts,
     Fuzz,
     Chart,
     All,

@@ -25,7 +25,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 28] = [
+const TOOLS: [Tool; 31] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -54,10 +54,17 @@ const TOOLS: [Tool; 28] = [
     tool("runc", "runc", false),
     tool("skopeo", "skopeo", false),
     tool("promtool", "prometheus", false),
+    tool("zsh", "zsh", false),
+    tool("fish", "fish", false),
+    tool("script", "bsdutils", false),
 ];
 
 /// Python modules that tests import: Debian's own Python has to find them, whatever other there is.
-const MODULES: [(&str, &str); 2] = [("grpc", "python3-grpcio"), ("websockets", "python3-websockets")];
+const MODULES: [(&str, &str); 3] = [
+    ("grpc", "python3-grpcio"),
+    ("prometheus_client", "python3-prometheus-client"),
+    ("websockets", "python3-websockets"),
+];
 const PYTHON_MODULES: &str = "/usr/lib/python3/dist-packages";
 
 /// The script that runs as root: one call, one password.
@@ -79,10 +86,11 @@ impl Packages {
         let wanted = |tool: &&Tool| match purpose {
             Purpose::Build | Purpose::Chart | Purpose::Fuzz => false,
             Purpose::Demo => tool.demo,
+            Purpose::Alerts => tool.demo || tool.package == "prometheus",
             Purpose::Test | Purpose::All => true,
         };
         let modules: &[_] = match purpose {
-            Purpose::Build | Purpose::Demo | Purpose::Fuzz | Purpose::Chart => &[],
+            Purpose::Build | Purpose::Demo | Purpose::Alerts | Purpose::Fuzz | Purpose::Chart => &[],
             Purpose::Test | Purpose::All => &MODULES,
         };
         Self { toolchain, tools: TOOLS.iter().filter(wanted).collect(), modules }

@@ -95,8 +95,11 @@ pub const FAMILIES: &[(&str, &str, &[&str], bool, bool)] = &[
     ("observer_probe_info", "gauge", &["hook", "mode"], false, true),
     // Without an API server nothing is watched.
     ("observer_watch_up", "gauge", &["resource"], false, false),
+    ("observer_malformed_objects_total", "counter", &["kind"], false, false),
     // Only where something is weak.
     ("observer_posture_findings", "gauge", &["kind", "namespace", "service_account"], false, false),
     ("observer_posture_known", "gauge", &["kind"], false, true),
+    ("observer_config_last_reload_successful", "gauge", &[], false, true),
+    ("observer_config_last_reload_success_timestamp_seconds", "gauge", &[], false, true),
     ("observer_build_info", "gauge", &["version", "revision"], false, true),
 ];
