@@ -18,6 +18,7 @@ mod error;
 mod evaluate;
 mod import;
 mod kinds;
+mod mesh;
 mod policies;
 mod policy;
 mod selector;

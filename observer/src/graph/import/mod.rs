@@ -53,6 +53,7 @@ pub(super) fn read(named: &Named, value: &Value) -> Result<Imported, Fault> {
         }
         GraphKind::LinkerdServer
         | GraphKind::LinkerdAuthorizationPolicy
+        | GraphKind::LinkerdServerAuthorization
         | GraphKind::LinkerdMeshTlsAuthentication
         | GraphKind::LinkerdNetworkAuthentication => linkerd::read(named, value).map(Imported::Linkerd),
     }
