@@ -45,7 +45,9 @@ impl Certificate {
             },
         };
         let usual = match (domain.strip_prefix('*'), domain.strip_suffix('*')) {
-            (Some(end), _) => TRUST_DOMAIN.ends_with(end) || LINKERD.ends_with(end) || end.ends_with(TRUST_DOMAIN),
+            (Some(end), _) => {
+                TRUST_DOMAIN.ends_with(end) || LINKERD.ends_with(end) || end.ends_with(TRUST_DOMAIN)
+            }
             (None, Some(start)) => TRUST_DOMAIN.starts_with(start),
             (None, None) => domain == TRUST_DOMAIN,
         };
@@ -118,8 +120,7 @@ impl PeerModes {
             None if modes.workloads.is_empty() => None,
             None => return Err("service-backend"),
         };
-        let of_workload =
-            workload.and_then(|modes| modes.ports.get(&query.port).copied().or(modes.whole));
+        let of_workload = workload.and_then(|modes| modes.ports.get(&query.port).copied().or(modes.whole));
         Ok(of_workload.or(modes.whole).or(self.mesh))
     }
 }

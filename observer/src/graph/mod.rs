@@ -24,6 +24,9 @@ mod policy;
 mod selector;
 mod service_graph;
 
+#[cfg(test)]
+mod disagreement_tests;
+
 pub use compile::{Graph, Warning};
 pub use declarations::{Declarations, MAX_OBJECTS, ObjectName};
 pub use error::GraphError;

@@ -4,6 +4,8 @@ mod cilium;
 mod istio;
 mod linkerd;
 mod network_policy;
+#[cfg(test)]
+pub(super) mod trial;
 
 use std::sync::Arc;
 

@@ -271,7 +271,9 @@ fn operation_of(key: &str, operation: Operation) -> Result<Condition, Fault> {
     both(key, ("paths", paths), ("notPaths", not_paths), &mut parts, |paths| {
         Ok(Condition::Path(paths.iter().map(|path| path_of(path)).collect::<Result<_, _>>()?))
     })?;
-    both(key, ("hosts", hosts), ("notHosts", not_hosts), &mut parts, |_| Ok(Condition::Unseen("host-unseen")))?;
+    both(key, ("hosts", hosts), ("notHosts", not_hosts), &mut parts, |_| {
+        Ok(Condition::Unseen("host-unseen"))
+    })?;
     Ok(Condition::All(parts))
 }
 
@@ -289,13 +291,9 @@ fn source_of(named: &Named, key: &str, source: Source) -> Result<Condition, Faul
         Ok(of_namespaces(&names))
     })?;
     let (accounts, not_accounts) = (s.service_accounts, s.not_service_accounts);
-    both(
-        key,
-        ("serviceAccounts", accounts),
-        ("notServiceAccounts", not_accounts),
-        &mut parts,
-        |names| Ok(service_accounts(named, &names)),
-    )?;
+    both(key, ("serviceAccounts", accounts), ("notServiceAccounts", not_accounts), &mut parts, |names| {
+        Ok(service_accounts(named, &names))
+    })?;
     let (tokens, not_tokens) = (s.request_principals, s.not_request_principals);
     both(key, ("requestPrincipals", tokens), ("notRequestPrincipals", not_tokens), &mut parts, |names| {
         Ok(Condition::RequestPrincipal(patterns(&names)))
@@ -321,9 +319,9 @@ fn when_of(named: &Named, key: &str, when: When) -> Result<Condition, Fault> {
         "source.serviceAccount" => {
             both(key, values, not_values, parts_of, |names| Ok(service_accounts(named, &names)))
         }
-        "request.auth.principal" => both(key, values, not_values, parts_of, |names| {
-            Ok(Condition::RequestPrincipal(patterns(&names)))
-        }),
+        "request.auth.principal" => {
+            both(key, values, not_values, parts_of, |names| Ok(Condition::RequestPrincipal(patterns(&names))))
+        }
         "request.auth.audiences" | "request.auth.claims[aud]" => {
             both(key, values, not_values, parts_of, claim(Claim::Audience))
         }

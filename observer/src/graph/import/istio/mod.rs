@@ -139,4 +139,6 @@ fn labelled(key: &str, operator: Operator, values: &[&str]) -> Selector {
 }
 
 #[cfg(test)]
+mod peer_tests;
+#[cfg(test)]
 mod tests;

@@ -102,9 +102,10 @@ pub(super) fn compile(mut objects: Vec<&PeerAuthentication>) -> Vec<Policy> {
             // Workloads are selected in regular namespaces alone.
             continue;
         } else {
-            let ports = object.ports.iter().map(|(port, mode)| {
-                (*port, setting(format!("spec.portLevelMtls.{port}"), *mode))
-            });
+            let ports = object
+                .ports
+                .iter()
+                .map(|(port, mode)| (*port, setting(format!("spec.portLevelMtls.{port}"), *mode)));
             let workload = WorkloadModes { pods: object.pods.clone(), ports: ports.collect(), whole };
             let namespace = modes.namespaces.entry(object.named.namespace.clone()).or_default();
             namespace.workloads.push(workload);
@@ -128,10 +129,8 @@ fn policy(
 ) -> Policy {
     let strict = |setting: usize| Condition::Strict { modes: modes.clone(), setting };
     // Nobody but the mesh's proxies asks for certificates. What a ztunnel took out of its tunnel looks like plaintext.
-    let asks = Condition::Any(vec![
-        sidecar(),
-        Condition::All(vec![ambient(), Condition::Unseen("ambient-hop")]),
-    ]);
+    let asks =
+        Condition::Any(vec![sidecar(), Condition::All(vec![ambient(), Condition::Unseen("ambient-hop")])]);
     let when = Condition::All(vec![
         Condition::Not(Box::new(Condition::MutualTls)),
         Condition::Any(settings.iter().map(|(_, setting)| strict(*setting)).collect()),

@@ -102,8 +102,8 @@ pub(super) fn compile(objects: &[&Object]) -> Vec<Policy> {
                     namespaces.entry(key.0).or_default().servers.push((object, server, pods));
                 }
             }
-            Kind::MeshTlsAuthentication(condition) => drop(mesh_tls.insert(key, condition)),
-            Kind::NetworkAuthentication(condition) => drop(networks.insert(key, condition)),
+            Kind::MeshTlsAuthentication(condition) => mesh_tls.extend([(key, condition)]),
+            Kind::NetworkAuthentication(condition) => networks.extend([(key, condition)]),
             Kind::AuthorizationPolicy { .. } | Kind::ServerAuthorization { .. } => {}
         }
     }
@@ -135,7 +135,7 @@ pub(super) fn compile(objects: &[&Object]) -> Vec<Policy> {
                     when.push(Condition::Unseen(reason));
                 }
                 let allow = authorization(object, "spec.requiredAuthenticationRefs", Condition::All(when));
-                policies.extend(taken.to(target, &object.named).map(|subject| allow(subject)));
+                policies.extend(taken.to(target, &object.named).map(allow));
             }
             Kind::ServerAuthorization { servers, client } => {
                 let allow = authorization(object, "spec.client", Condition::Shared(client.clone()));

@@ -1,5 +1,6 @@
 //! Objects as they are written.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -19,6 +20,9 @@ use crate::model::Transport;
 
 const GROUP: &str = "policy.linkerd.io";
 
+/// Keys that this version does not know: what they ask for cannot be told.
+type Others = BTreeMap<String, Value>;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ServerSpec {
@@ -26,6 +30,10 @@ struct ServerSpec {
     external_workload_selector: Option<Value>,
     port: NumberOrName,
     access_policy: Option<String>,
+    #[serde(rename = "proxyProtocol")]
+    _proxy_protocol: Option<Value>,
+    #[serde(flatten)]
+    others: Others,
 }
 
 #[derive(Deserialize)]
@@ -40,6 +48,8 @@ enum NumberOrName {
 struct AuthorizationSpec {
     target_ref: Ref,
     required_authentication_refs: Vec<Ref>,
+    #[serde(flatten)]
+    others: Others,
 }
 
 #[derive(Deserialize)]
@@ -139,12 +149,15 @@ fn server(value: &Value) -> Result<Kind, Fault> {
         pods.check().map_err(|why| fault("spec.podSelector", why))?;
     }
     let transport = Transport::Tcp;
-    let port = match spec.port {
+    let mut port = match spec.port {
         NumberOrName::Number(port) => {
             Condition::Port(Ports { transport: Some(transport), range: Some((port, port)) })
         }
         NumberOrName::Name(name) => Condition::NamedPort { name, transport },
     };
+    if !spec.others.is_empty() {
+        port = Condition::All(vec![port, Condition::Unseen("field-unknown")]);
+    }
     let access = match spec.access_policy.as_deref() {
         None | Some("deny") => Access::Deny,
         Some("all-unauthenticated" | "audit") => Access::AllUnauthenticated,
@@ -184,7 +197,8 @@ fn authorization_policy(named: &Named, value: &Value) -> Result<Kind, Fault> {
             _ => Reference::Itself(Condition::Unseen("authentication-unknown")),
         }
     });
-    let required = required.collect();
+    let unknown = (!spec.others.is_empty()).then_some(Reference::Itself(Condition::Unseen("field-unknown")));
+    let required = required.chain(unknown).collect();
     Ok(Kind::AuthorizationPolicy { target, required })
 }
 
@@ -214,7 +228,12 @@ fn server_authorization(named: &Named, value: &Value) -> Result<Kind, Fault> {
             selector.check().map_err(|why| fault("spec.server.selector", why))?;
             Servers::Selected(selector)
         }
-        _ => return Err(fault("spec.server", "needs one of name and selector; write one, leave the other out")),
+        _ => {
+            return Err(fault(
+                "spec.server",
+                "needs one of name and selector; write one, leave the other out",
+            ));
+        }
     };
     let from = match &spec.client.networks {
         Some(list) if !list.is_empty() => networks("spec.client.networks", list)?,
