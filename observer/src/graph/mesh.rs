@@ -124,3 +124,38 @@ impl PeerModes {
         Ok(of_workload.or(modes.whole).or(self.mesh))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Certificate::{Istio, Linkerd};
+
+    #[test]
+    fn a_pattern_means_names_of_the_usual_trust_domain_or_says_that_its_own_is_another() {
+        // istio.io, "Authorization Policy": principals; linkerd.io, "Authorization Policy": identities.
+        let rows = [
+            (Istio, "cluster.local/ns/shop/sa/web", true, true),
+            (Istio, "cluster.local/ns/shop/sa/api", false, true),
+            (Istio, "cluster.local/ns/shop/*", true, true),
+            (Istio, "cluster.local/*", true, true),
+            (Istio, "*/ns/shop/sa/web", true, true),
+            (Istio, "*/sa/web", true, true),
+            (Istio, "*", true, true),
+            (Istio, "example.com/ns/shop/sa/web", true, false),
+            (Istio, "example.com/ns/shop/sa/api", false, false),
+            (Istio, "*.example.com/ns/shop/sa/web", true, false),
+            (Istio, "example.com/*", true, false),
+            (Linkerd, "web.shop.serviceaccount.identity.linkerd.cluster.local", true, true),
+            (Linkerd, "web.shops.serviceaccount.identity.linkerd.cluster.local", false, true),
+            (Linkerd, "*.shop.serviceaccount.identity.linkerd.cluster.local", true, true),
+            (Linkerd, "*.cluster.local", true, true),
+            (Linkerd, "*", true, true),
+            (Linkerd, "web.shop.serviceaccount.identity.linkerd.example.com", true, false),
+            (Linkerd, "api.shop.serviceaccount.identity.linkerd.example.com", false, false),
+            (Linkerd, "*.example.com", true, false),
+        ];
+        for (certificate, text, names, usual) in rows {
+            let (pattern, is_usual) = certificate.pattern(text);
+            assert_eq!((certificate.names(&pattern, "shop", "web"), is_usual), (names, usual), "{text}");
+        }
+    }
+}

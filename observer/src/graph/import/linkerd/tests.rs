@@ -105,7 +105,8 @@ fn servers_and_authorizations_mean_what_linkerd_documents() {
              booksapp/webapp -> booksapp/b{app=books} :7002 mtls | allowed booksapp/authors-policy
              booksapp/webapp -> booksapp/b{app=books} :7003 mtls | ungoverned
              other/traffic -> booksapp/b{app=books} :7002 mtls | unexpected Server booksapp/books
-             booksapp/webapp -> other/b{app=books} :7002 mtls | unexpected Server other/books",
+             booksapp/webapp -> other/b{app=books} :7002 mtls | unexpected Server other/books
+             other/traffic -> other/b{app=books} :7002 mtls | unexpected Server other/books",
         ),
         (
             REFERENCE,
