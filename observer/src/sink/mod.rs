@@ -26,6 +26,8 @@ mod text;
 pub(crate) mod fixture;
 #[cfg(test)]
 mod metrics_tests;
+#[cfg(test)]
+mod reaping_tests;
 
 use std::sync::Arc;
 
