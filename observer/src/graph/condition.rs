@@ -99,6 +99,14 @@ pub(super) enum Condition {
         ranges: Vec<IpNet>,
         except: Vec<IpNet>,
     },
+    /// An address in a range and in none of the exceptions; what it is worth where it is a pod's or a node's differs.
+    Block {
+        end: End,
+        range: IpNet,
+        except: Vec<IpNet>,
+        pods: Truth,
+        nodes: Truth,
+    },
     /// Any address, pods' among them.
     Address {
         end: End,
@@ -110,8 +118,13 @@ pub(super) enum Condition {
     External {
         end: End,
     },
-    /// The client is on the server's own node, and no pod.
+    /// The client is on the server's own node, and has no address of its own.
     OwnNode,
+    /// A node's own programs, or pods that use its network: of the node that the other end runs on, of another, or any.
+    Host {
+        end: End,
+        own: Option<bool>,
+    },
     Port(Ports),
     /// The name of a port of the server's pod.
     NamedPort {
@@ -198,6 +211,18 @@ impl Condition {
                     (within(ranges) && !within(except)).into()
                 }
             },
+            Self::Block { end, range, except, pods, nodes } => {
+                let ip = query.ip(*end);
+                let inside = || range.contains(&ip) && !except.iter().any(|range| range.contains(&ip));
+                match query.end(*end) {
+                    Identity::Unknown(_) => Truth::Unknown(end.unknown()),
+                    Identity::External => inside().into(),
+                    Identity::Pod(pod) if !pod.host_network => Truth::from(inside()).and(|| *pods),
+                    // The address is the Service's.
+                    Identity::ServiceAccount { .. } => pods.and(|| Truth::Unknown("service-backend")),
+                    Identity::Pod(_) | Identity::Node(_) => Truth::from(inside()).and(|| *nodes),
+                }
+            }
             Self::Address { end, ranges } => {
                 let ip = query.ip(*end);
                 ranges.iter().any(|range| range.contains(&ip)).into()
@@ -210,7 +235,8 @@ impl Condition {
                 Identity::Unknown(_) => Truth::Unknown(end.unknown()),
                 identity => matches!(identity, Identity::External).into(),
             },
-            Self::OwnNode => is_own_node(query),
+            Self::OwnNode => is_host(query, End::Client, Some(true)),
+            Self::Host { end, own } => is_host(query, *end, *own),
             Self::Port(ports) => ports.holds(query),
             Self::NamedPort { name, transport } => named_port(query, name, *transport),
             Self::Method(methods) => match query.http {
@@ -253,6 +279,13 @@ impl End {
             Self::Server => "server-unknown",
         }
     }
+
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
 }
 
 impl Ports {
@@ -287,20 +320,28 @@ fn is_pod(query: &Query<'_>, end: End, namespaces: &Namespaces, pods: &Selector)
         },
     };
     of_namespace.and(|| match pod {
+        // Some plugins know such a pod by its labels, to most it is its node (kubernetes.io, "Network Policies").
+        Some(pod) if pod.host_network => {
+            Truth::from(pods.matches(|key| pod.label(key))).and(|| Truth::Unknown("host-network"))
+        }
         _ if pods.is_empty() => Truth::Yes,
         Some(pod) => pods.matches(|key| pod.label(key)).into(),
         None => Truth::Unknown("service-backend"),
     })
 }
 
-fn is_own_node(query: &Query<'_>) -> Truth {
-    match (query.client, query.server) {
-        (Identity::Node(node), Identity::Pod(pod)) => match &pod.node {
-            Some(own) => (own == node).into(),
-            None => Truth::Unknown("node-unknown"),
-        },
-        (Identity::Unknown(_), _) => Truth::Unknown(End::Client.unknown()),
-        _ => Truth::No,
+fn is_host(query: &Query<'_>, end: End, own: Option<bool>) -> Truth {
+    let node = match query.end(end) {
+        Identity::Unknown(_) => return Truth::Unknown(end.unknown()),
+        Identity::Node(node) => Some(node),
+        Identity::Pod(pod) if pod.host_network => pod.node.as_ref(),
+        Identity::Pod(_) | Identity::ServiceAccount { .. } | Identity::External => return Truth::No,
+    };
+    let Some(own) = own else { return Truth::Yes };
+    let Some(other) = query.end(end.other()).pod() else { return (!own).into() };
+    match (node, &other.node) {
+        (Some(one), Some(other)) => ((one == other) == own).into(),
+        _ => Truth::Unknown("node-unknown"),
     }
 }
 
