@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::evaluate::{HttpFacts, Query};
+use super::expression::Expression;
 use super::selector::Selector;
 use crate::model::{AuthenticationStatus, EncryptionStatus, Identity, Pod, Transport};
 
@@ -156,13 +157,14 @@ pub(super) struct Ports {
     pub range: Option<(u16, u16)>,
 }
 
-/// A text, or its beginning or end: `abc`, `abc*`, `*abc`, and `*` for any that is there.
+/// A text, its beginning or end, or what an expression fits: `abc`, `abc*`, `*abc`, and `*` for any that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Pattern {
     Exact(Arc<str>),
     Prefix(Arc<str>),
     Suffix(Arc<str>),
     Present,
+    Fits(Arc<Expression>),
 }
 
 impl Pattern {
@@ -181,6 +183,7 @@ impl Pattern {
             Self::Prefix(prefix) => text.starts_with(&**prefix),
             Self::Suffix(suffix) => text.ends_with(&**suffix),
             Self::Present => !text.is_empty(),
+            Self::Fits(expression) => expression.fits(text),
         }
     }
 }

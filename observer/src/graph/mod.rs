@@ -16,6 +16,7 @@ mod condition;
 mod declarations;
 mod error;
 mod evaluate;
+mod expression;
 mod import;
 mod kinds;
 mod policies;

@@ -7,8 +7,6 @@
 //! pods too (`ip-block-of-pods`), and whether a selector means pods that use their node's network (`host-network`).
 //! Policies do not govern such pods. What the API server would refuse is refused here.
 
-use std::sync::Arc;
-
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::Value;
