@@ -255,5 +255,8 @@ fn is_port_name(name: &str) -> bool {
 }
 
 #[cfg(test)]
+#[path = "network_policy_random.rs"]
+mod random;
+#[cfg(test)]
 #[path = "network_policy_tests.rs"]
 mod tests;

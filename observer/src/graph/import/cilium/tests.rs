@@ -277,8 +277,8 @@ const ROWS: &[Row] = &[
     (
         ACCOUNTS,
         "x/b > via x/a 80/tcp GET /public",
-        "allowed x/p spec.ingress[0] (service-port)",
-        "PLACEHOLDER",
+        "unevaluable x/p spec.ingress[0] (service-port)",
+        "ports are the backend's",
     ),
     (
         CLUSTER_NAME,
