@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod cluster;
 pub mod conntrack;
+pub mod crd;
 pub mod decode;
 pub mod graph;
 pub mod identity;

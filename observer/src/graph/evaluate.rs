@@ -1,12 +1,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use super::compile::{Declared, Graph};
 use super::condition::{End, plain_path};
 use super::policies::{Opinion, rank};
 use super::service_graph::{Client, Edge, HttpRule, Server};
+pub use crate::crd::{Authentication as AuthenticationRequirement, Encryption as EncryptionRequirement};
 use crate::model::{
     Authentication, Declaration, DeclarationStatus, EncryptionStatus, Identity, Label, Transport,
 };
@@ -63,26 +62,6 @@ pub struct HttpFacts<'a> {
     pub method: &'a str,
     /// As sent, with or without a query.
     pub path: Option<&'a str>,
-}
-
-/// What an edge asks of the bytes. Weakest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EncryptionRequirement {
-    Optional,
-    #[default]
-    Required,
-    Mtls,
-}
-
-/// What an edge asks of each request. Weakest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AuthenticationRequirement {
-    Optional,
-    #[default]
-    Required,
-    Verified,
 }
 
 /// By default: nothing is governed, and what an edge asks for by default is asked for.

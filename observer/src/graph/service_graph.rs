@@ -1,16 +1,13 @@
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::error::GraphError;
 use super::evaluate::{AuthenticationRequirement, EncryptionRequirement};
+use crate::crd;
 
-const API_VERSION: &str = "observer.dev/v1alpha1";
 const KIND: &str = "ServiceGraph";
 
 /// A checked ServiceGraph.
@@ -92,7 +89,7 @@ impl ServiceGraph {
             ("", name) => format!("{KIND} {name}"),
             (namespace, name) => format!("{KIND} {namespace}/{name}"),
         };
-        if api_version != API_VERSION {
+        if api_version != format!("{}/{}", crd::GROUP, crd::VERSION) {
             return Err(GraphError::Version { file, object, found: api_version.to_owned() });
         }
         let field = |key: String, message: String| GraphError::Field {
@@ -110,7 +107,7 @@ impl ServiceGraph {
         }
         let raw: Raw = serde_path_to_error::deserialize(value)
             .map_err(|error| field(error.path().to_string(), error.inner().to_string()))?;
-        if raw.spec.edges.is_empty() && raw.spec.governs == Governs::Listed {
+        if raw.spec.edges.is_empty() && raw.spec.governs == crd::Governs::Listed {
             return Err(GraphError::NoEdges { file: file.clone(), object: object.clone() });
         }
         let namespace: Arc<str> = namespace.into();
@@ -121,95 +118,15 @@ impl ServiceGraph {
                 checked.map_err(|(key, message)| field(format!("spec.edges[{number}].{key}"), message))?,
             );
         }
-        let whole_namespace = raw.spec.governs == Governs::Namespace;
+        let whole_namespace = raw.spec.governs == crd::Governs::Namespace;
         Ok(Self { file, namespace, name: name.into(), whole_namespace, edges })
     }
 }
 
+/// The part of the object that is read.
 #[derive(Deserialize)]
 struct Raw {
-    spec: RawSpec,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RawSpec {
-    #[serde(default)]
-    governs: Governs,
-    #[serde(default)]
-    edges: Vec<RawEdge>,
-}
-
-#[derive(Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Governs {
-    #[default]
-    Listed,
-    Namespace,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RawEdge {
-    from: RawEnd,
-    to: RawEnd,
-    #[serde(default)]
-    ports: Vec<u16>,
-    #[serde(default)]
-    http: Vec<RawHttp>,
-    #[serde(default)]
-    encryption: EncryptionRequirement,
-    #[serde(default)]
-    authentication: AuthenticationRequirement,
-    #[serde(default)]
-    audiences: Vec<Arc<str>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RawHttp {
-    #[serde(default)]
-    methods: Vec<Arc<str>>,
-    path_prefix: Option<String>,
-}
-
-enum RawEnd {
-    Word(String),
-    Fields(RawFields),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RawFields {
-    service_account: Option<Arc<str>>,
-    namespace: Option<Arc<str>>,
-    cidr: Option<String>,
-    #[serde(default)]
-    node: bool,
-    #[serde(default)]
-    external: bool,
-}
-
-impl<'de> Deserialize<'de> for RawEnd {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct End;
-        impl<'de> Visitor<'de> for End {
-            type Value = RawEnd;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("{serviceAccount: NAME}, {cidr: RANGE}, \"*\", node or external")
-            }
-
-            fn visit_str<E>(self, word: &str) -> Result<RawEnd, E> {
-                Ok(RawEnd::Word(word.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawEnd, A::Error> {
-                RawFields::deserialize(MapAccessDeserializer::new(map)).map(RawEnd::Fields)
-            }
-        }
-        deserializer.deserialize_any(End)
-    }
+    spec: crd::ServiceGraphSpec,
 }
 
 /// A key below the edge, and what is wrong with it.
@@ -219,7 +136,7 @@ fn fault<T>(key: &str, message: impl Into<String>) -> Result<T, Fault> {
     Err((key.to_owned(), message.into()))
 }
 
-fn check_edge(raw: RawEdge, namespace: &Arc<str>) -> Result<Edge, Fault> {
+fn check_edge(raw: crd::Edge, namespace: &Arc<str>) -> Result<Edge, Fault> {
     let mut from = check_client(raw.from, namespace)?;
     let to = check_server(raw.to, namespace)?;
     if !matches!(to, Server::ServiceAccount(_)) {
@@ -261,79 +178,72 @@ fn check_edge(raw: RawEdge, namespace: &Arc<str>) -> Result<Edge, Fault> {
     })
 }
 
-fn check_client(end: RawEnd, own: &Arc<str>) -> Result<Client, Fault> {
+fn check_client(end: crd::Client, own: &Arc<str>) -> Result<Client, Fault> {
+    let crd::Client { service_account, namespace, cidr, node, external, anybody } = end;
     let unless_any = |text: Arc<str>| (*text != *"*").then_some(text);
-    match check_end(end, "from")? {
-        Checked::Anybody => Ok(Client::Anybody),
-        Checked::Node => Ok(Client::Node),
-        Checked::External => Ok(Client::External),
-        Checked::Range(range) => Ok(Client::Range(range)),
-        Checked::ServiceAccount { namespace, name } => Ok(Client::ServiceAccount {
-            namespace: unless_any(namespace.unwrap_or_else(|| own.clone())),
-            name: unless_any(name),
-        }),
+    let [node, external, anybody] = [node, external, anybody].map(|said| said == Some(true));
+    if namespace.is_some() && service_account.is_none() {
+        return fault("from", CLIENT);
+    }
+    match (service_account, cidr, node, external, anybody) {
+        (Some(name), None, false, false, false) => {
+            filled("from.serviceAccount", Some(&name))?;
+            filled("from.namespace", namespace.as_ref())?;
+            Ok(Client::ServiceAccount {
+                namespace: unless_any(namespace.unwrap_or_else(|| own.clone())),
+                name: unless_any(name),
+            })
+        }
+        (None, Some(cidr), false, false, false) => range("from", &cidr).map(Client::Range),
+        (None, None, true, false, false) => Ok(Client::Node),
+        (None, None, false, true, false) => Ok(Client::External),
+        (None, None, false, false, true) => Ok(Client::Anybody),
+        _ => fault("from", CLIENT),
     }
 }
 
-fn check_server(end: RawEnd, own: &Arc<str>) -> Result<Server, Fault> {
-    match check_end(end, "to")? {
-        Checked::Anybody => Ok(Server::ServiceAccount(None)),
-        Checked::External => Ok(Server::External),
-        Checked::Range(range) => Ok(Server::Range(range)),
-        Checked::Node => fault("to", "a node cannot be governed; write {cidr: RANGE} of its addresses"),
-        Checked::ServiceAccount { namespace: Some(namespace), .. } if namespace != *own => {
-            let way_out = format!("write the edge into a graph of namespace {namespace}");
-            fault("to.namespace", format!("a graph governs its own namespace {own} alone; {way_out}"))
-        }
-        Checked::ServiceAccount { name, .. } => Ok(Server::ServiceAccount((*name != *"*").then_some(name))),
+fn check_server(end: crd::Server, own: &Arc<str>) -> Result<Server, Fault> {
+    let crd::Server { service_account, namespace, cidr, external } = end;
+    if namespace.is_some() && service_account.is_none() {
+        return fault("to", SERVER);
     }
-}
-
-enum Checked {
-    Anybody,
-    ServiceAccount { namespace: Option<Arc<str>>, name: Arc<str> },
-    Node,
-    External,
-    Range(IpNet),
-}
-
-fn check_end(end: RawEnd, key: &str) -> Result<Checked, Fault> {
-    let fields = match end {
-        RawEnd::Word(word) => {
-            return match word.as_str() {
-                "*" => Ok(Checked::Anybody),
-                "node" => Ok(Checked::Node),
-                "external" => Ok(Checked::External),
-                _ => fault(
-                    key,
-                    format!(
-                        "{word:?} is not known; write {{serviceAccount: {word}}}, \"*\", node or external"
-                    ),
-                ),
-            };
-        }
-        RawEnd::Fields(fields) => fields,
-    };
-    let namespace = fields.namespace;
-    match (fields.service_account, fields.cidr, fields.node, fields.external) {
-        (Some(name), None, false, false) => {
-            for (part, text) in [("serviceAccount", Some(&name)), ("namespace", namespace.as_ref())] {
-                if text.is_some_and(|text| text.is_empty()) {
-                    return fault(&format!("{key}.{part}"), "is empty; write a name or \"*\"");
-                }
+    match (service_account, cidr, external == Some(true)) {
+        (Some(name), None, false) => {
+            filled("to.serviceAccount", Some(&name))?;
+            filled("to.namespace", namespace.as_ref())?;
+            if let Some(namespace) = namespace.filter(|namespace| namespace != own) {
+                let way_out = format!("write the edge into a graph of namespace {namespace}");
+                return fault(
+                    "to.namespace",
+                    format!("a graph governs its own namespace {own} alone; {way_out}"),
+                );
             }
-            Ok(Checked::ServiceAccount { namespace, name })
+            Ok(Server::ServiceAccount((*name != *"*").then_some(name)))
         }
-        (None, Some(cidr), false, false) if namespace.is_none() => match cidr.parse::<IpNet>() {
-            Ok(range) => Ok(Checked::Range(range.trunc())),
-            Err(_) => fault(
-                &format!("{key}.cidr"),
-                format!("{cidr:?} is no address range; write it as 198.51.100.0/24"),
-            ),
-        },
-        (None, None, true, false) if namespace.is_none() => Ok(Checked::Node),
-        (None, None, false, true) if namespace.is_none() => Ok(Checked::External),
-        _ => fault(key, "must be one of {serviceAccount, namespace}, {cidr}, {node: true}, {external: true}"),
+        (None, Some(cidr), false) => range("to", &cidr).map(Server::Range),
+        (None, None, true) => Ok(Server::External),
+        _ => fault("to", SERVER),
+    }
+}
+
+const CLIENT: &str =
+    "must be one of {serviceAccount, namespace}, {cidr}, {node: true}, {external: true}, {anybody: true}";
+const SERVER: &str = "must be one of {serviceAccount}, {cidr}, {external: true}";
+
+fn filled(key: &str, text: Option<&Arc<str>>) -> Result<(), Fault> {
+    match text {
+        Some(text) if text.is_empty() => fault(key, "is empty; write a name or \"*\""),
+        _ => Ok(()),
+    }
+}
+
+fn range(key: &str, cidr: &str) -> Result<IpNet, Fault> {
+    match cidr.parse::<IpNet>() {
+        Ok(range) => Ok(range.trunc()),
+        Err(_) => fault(
+            &format!("{key}.cidr"),
+            format!("{cidr:?} is no address range; write it as 198.51.100.0/24"),
+        ),
     }
 }
 

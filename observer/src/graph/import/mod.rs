@@ -6,6 +6,8 @@ mod cluster;
 mod istio;
 mod linkerd;
 mod network_policy;
+#[cfg(test)]
+pub(super) mod trial;
 
 use std::sync::Arc;
 
@@ -55,6 +57,7 @@ pub(super) fn read(named: &Named, value: &Value) -> Result<Imported, Fault> {
         }
         GraphKind::LinkerdServer
         | GraphKind::LinkerdAuthorizationPolicy
+        | GraphKind::LinkerdServerAuthorization
         | GraphKind::LinkerdMeshTlsAuthentication
         | GraphKind::LinkerdNetworkAuthentication => linkerd::read(named, value).map(Imported::Linkerd),
     }
