@@ -94,14 +94,15 @@ impl NamespaceLabels for Namespaces {
 }
 
 impl Flow {
-    /// Half of them within a namespace; one in eight leaves the cluster, one in eight is HTTP.
+    /// Three of four are declared edges; one in eight leaves the cluster, one in eight is HTTP.
     fn of(number: u32, pods: &[Identity]) -> Self {
         let chance = mix(number);
-        let server = chance % (NAMESPACES * WORKLOADS);
-        let place = (chance >> 8) % WORKLOADS;
-        let client = match chance & 1 {
-            0 => server / WORKLOADS * WORKLOADS + place,
-            _ => mix(chance) % (NAMESPACES * WORKLOADS),
+        let of_namespace = (chance >> 8) % NAMESPACES;
+        let edge = (chance >> 16) % (WORKLOADS * EDGES);
+        let server = of_namespace * WORKLOADS + edge % WORKLOADS;
+        let client = match chance % 4 {
+            0 => mix(chance) % (NAMESPACES * WORKLOADS),
+            _ => of_namespace * WORKLOADS + client_of(of_namespace, edge),
         };
         let ip = |number: u32| IpAddr::from(Ipv4Addr::from(0x0a00_0000 + number));
         let (server_end, server_ip) = match chance % 8 {
@@ -184,21 +185,23 @@ fn service_graph(number: u32) -> Value {
     let edges: Vec<Value> = (0..WORKLOADS * EDGES)
         .map(|edge| {
             let server = edge % WORKLOADS;
-            let client = mix(number * 10_000 + edge) % WORKLOADS;
+            let client = client_of(number, edge);
             json!({"from": {"serviceAccount": account(client)}, "to": {"serviceAccount": account(server)}, "ports": [8080]})
         })
         .collect();
     object(number, "graph".to_owned(), json!({"governs": "listed", "edges": edges}))
 }
 
-/// The first denies by default and lets names be asked for; the others are each of some workloads, half by app, half by
+/// The first denies by default and lets names be asked for, the second lets in the namespace and monitoring; the others are each of some workloads, half by app, half by
 /// tier and expression.
 fn network_policy(number: u32, place: u32) -> Value {
     let spec = match place {
         0 => json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"],
             "egress": [{"to": [{"namespaceSelector": {}}]}, {"ports": [{"port": 53, "protocol": "UDP"}]}]}),
-        1 => json!({"podSelector": {}, "ingress": [{"from": [{"namespaceSelector": {"matchLabels":
-            {"team": format!("team-{}", number % 10)}}}], "ports": [{"port": 9090}]}]}),
+        1 => {
+            json!({"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}, {"from": [{"namespaceSelector": {"matchLabels":
+            {"team": format!("team-{}", number % 10)}}}], "ports": [{"port": 9090}]}]})
+        }
         2 => {
             json!({"podSelector": {"matchExpressions": [{"key": "tier", "operator": "In", "values": ["web"]}]},
             "policyTypes": ["Egress"],
@@ -227,6 +230,11 @@ fn cilium_policy(number: u32, place: u32) -> Value {
             "ingressDeny": [{"fromEntities": ["world"]}]}),
     };
     object(number, format!("cilium-{place}"), spec)
+}
+
+/// Of an edge of that namespace.
+fn client_of(number: u32, edge: u32) -> u32 {
+    mix(number * 10_000 + edge) % WORKLOADS
 }
 
 fn object(number: u32, name: String, spec: Value) -> Value {

@@ -12,8 +12,9 @@ use crate::model::{DeclarationStatus, Identity, Pod};
 #[derive(Debug, Default)]
 pub(super) struct Policies {
     all: Vec<Policy>,
-    of_namespace: HashMap<Arc<str>, Places>,
-    of_every_namespace: Places,
+    /// By direction.
+    of_namespace: [HashMap<Arc<str>, Places>; 2],
+    of_every_namespace: [Places; 2],
     ingress: bool,
     egress: bool,
     cilium: bool,
@@ -23,7 +24,7 @@ pub(super) struct Policies {
 #[derive(Debug, Default)]
 struct Places {
     /// By one of the labels that their selectors ask for: a pod without it is not governed.
-    by_label: HashMap<Arc<str>, HashMap<Arc<str>, Vec<usize>>>,
+    by_label: Vec<(Arc<str>, HashMap<Arc<str>, Vec<usize>>)>,
     others: Vec<usize>,
 }
 
@@ -74,13 +75,14 @@ impl Policies {
             policies.egress |= policy.direction == Direction::Egress;
             policies.cilium |= policy.kind == SourceKind::Cilium;
             let places = match &policy.subject.namespace {
-                Some(namespace) => policies.of_namespace.entry(namespace.clone()).or_default(),
-                None => &mut policies.of_every_namespace,
+                Some(namespace) => {
+                    policies.of_namespace[policy.direction as usize].entry(namespace.clone()).or_default()
+                }
+                None => &mut policies.of_every_namespace[policy.direction as usize],
             };
             match policy.subject.pods.match_labels.first_key_value() {
                 Some((key, value)) => {
-                    let of_key = places.by_label.entry(key.clone()).or_default();
-                    of_key.entry(value.clone()).or_default().push(place);
+                    places.of_key(key).entry(value.clone()).or_default().push(place);
                 }
                 None => places.others.push(place),
             }
@@ -130,10 +132,8 @@ impl Policies {
         query: &Query<'_>,
     ) -> [Tally<'p>; SourceKind::ALL.len()] {
         let mut tallies = [Tally::default(); SourceKind::ALL.len()];
-        self.governing(subject, |policy| {
-            if policy.direction == direction {
-                tallies[self.sum_of(policy.kind) as usize].take(policy, query);
-            }
+        self.governing(direction, subject, |policy| {
+            tallies[self.sum_of(policy.kind) as usize].take(policy, query);
         });
         tallies
     }
@@ -148,14 +148,19 @@ impl Policies {
     }
 
     /// The policies whose subject this is, or may be.
-    fn governing<'p>(&'p self, subject: &Identity, mut tell: impl FnMut(&'p Policy)) {
+    fn governing<'p>(&'p self, direction: Direction, subject: &Identity, mut tell: impl FnMut(&'p Policy)) {
         let Some((namespace, account)) = subject.service_account() else { return };
         let pod = subject.pod();
         // Policies do not reach pods that use their node's network.
         if pod.is_some_and(|pod| pod.host_network) {
             return;
         }
-        for places in [self.of_namespace.get(namespace), Some(&self.of_every_namespace)].into_iter().flatten()
+        for places in [
+            self.of_namespace[direction as usize].get(namespace),
+            Some(&self.of_every_namespace[direction as usize]),
+        ]
+        .into_iter()
+        .flatten()
         {
             let mut consider = |place: usize| {
                 let policy = &self.all[place];
@@ -182,17 +187,24 @@ fn is_within_pod(query: &Query<'_>) -> bool {
 impl Places {
     /// Without a pod, its labels are not known: it may be any.
     fn with_labels_of(&self, pod: Option<&Pod>, consider: &mut impl FnMut(usize)) {
-        let Some(pod) = pod else {
-            self.by_label.values().flat_map(HashMap::values).flatten().copied().for_each(consider);
-            return;
-        };
-        if self.by_label.is_empty() {
-            return;
+        for (key, of_key) in &self.by_label {
+            match pod {
+                Some(pod) => {
+                    let places = pod.label(key).and_then(|value| of_key.get(value));
+                    places.into_iter().flatten().copied().for_each(&mut *consider);
+                }
+                None => of_key.values().flatten().copied().for_each(&mut *consider),
+            }
         }
-        for (key, value) in pod.labels() {
-            let places = self.by_label.get(key).and_then(|of_key| of_key.get(value));
-            places.into_iter().flatten().copied().for_each(&mut *consider);
-        }
+    }
+
+    /// There are few keys, and more labels of a pod.
+    fn of_key(&mut self, key: &Arc<str>) -> &mut HashMap<Arc<str>, Vec<usize>> {
+        let place = self.by_label.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
+            self.by_label.push((key.clone(), HashMap::new()));
+            self.by_label.len() - 1
+        });
+        &mut self.by_label[place].1
     }
 }
 
