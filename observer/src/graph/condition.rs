@@ -97,12 +97,6 @@ pub(super) enum Condition {
         namespace: Pattern,
         name: Pattern,
     },
-    /// An address that is no pod's: what a pod's address is worth changes with every restart.
-    Outside {
-        end: End,
-        ranges: Vec<IpNet>,
-        except: Vec<IpNet>,
-    },
     /// An address in a range and in none of the exceptions; what it is worth where it is a pod's or a node's differs.
     Block {
         end: End,
@@ -277,15 +271,6 @@ impl Condition {
                     .service_account()
                     .is_some_and(|account| namespace.matches(account.0) && name.matches(account.1))
                     .into(),
-            },
-            Self::Outside { end, ranges, except } => match query.end(*end) {
-                Identity::Unknown(_) => Truth::Unknown(end.unknown()),
-                Identity::Pod(_) | Identity::ServiceAccount { .. } => Truth::No,
-                Identity::Node(_) | Identity::External => {
-                    let ip = query.ip(*end);
-                    let within = |ranges: &[IpNet]| ranges.iter().any(|range| range.contains(&ip));
-                    (within(ranges) && !within(except)).into()
-                }
             },
             Self::Block { end, range, except, pods, nodes } => {
                 let ip = query.ip(*end);
