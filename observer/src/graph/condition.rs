@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::evaluate::{HttpFacts, Query};
+use super::expression::Expression;
 use super::mesh::{Certificate, PeerModes};
 use super::selector::Selector;
 use crate::model::{AuthenticationStatus, EncryptionStatus, Identity, Pod, TokenFacts, Transport};
@@ -96,11 +97,13 @@ pub(super) enum Condition {
         namespace: Pattern,
         name: Pattern,
     },
-    /// An address that is no pod's: what a pod's address is worth changes with every restart.
-    Outside {
+    /// An address in a range and in none of the exceptions; what it is worth where it is a pod's or a node's differs.
+    Block {
         end: End,
-        ranges: Vec<IpNet>,
+        range: IpNet,
         except: Vec<IpNet>,
+        pods: Truth,
+        nodes: Truth,
     },
     /// Any address, pods' among them.
     Address {
@@ -113,8 +116,13 @@ pub(super) enum Condition {
     External {
         end: End,
     },
-    /// The client is on the server's own node, and no pod.
+    /// The client is on the server's own node, and has no address of its own.
     OwnNode,
+    /// A node's own programs, or pods that use its network: of the node that the other end runs on, of another, or any.
+    Host {
+        end: End,
+        own: Option<bool>,
+    },
     Port(Ports),
     /// The name of a port of the server's pod.
     NamedPort {
@@ -180,6 +188,8 @@ pub(super) enum Pattern {
     Prefix(Arc<str>),
     Suffix(Arc<str>),
     Present,
+    /// What an expression fits.
+    Fits(Arc<Expression>),
     /// A path, segment by segment.
     Template(Arc<[Piece]>),
 }
@@ -210,6 +220,7 @@ impl Pattern {
             Self::Prefix(prefix) => text.starts_with(&**prefix),
             Self::Suffix(suffix) => text.ends_with(&**suffix),
             Self::Present => !text.is_empty(),
+            Self::Fits(expression) => expression.fits(text),
             Self::Template(pieces) => fits_template(pieces, text),
         }
     }
@@ -222,7 +233,7 @@ impl Pattern {
             Self::Prefix(prefix) => bytes().take(prefix.len()).eq(prefix.bytes()),
             Self::Suffix(suffix) => bytes().rev().take(suffix.len()).eq(suffix.bytes().rev()),
             Self::Present => bytes().next().is_some(),
-            Self::Template(pieces) => fits_template(pieces, &parts.concat()),
+            Self::Template(_) | Self::Fits(_) => self.matches(&parts.concat()),
         }
     }
 }
@@ -261,15 +272,18 @@ impl Condition {
                     .is_some_and(|account| namespace.matches(account.0) && name.matches(account.1))
                     .into(),
             },
-            Self::Outside { end, ranges, except } => match query.end(*end) {
-                Identity::Unknown(_) => Truth::Unknown(end.unknown()),
-                Identity::Pod(_) | Identity::ServiceAccount { .. } => Truth::No,
-                Identity::Node(_) | Identity::External => {
-                    let ip = query.ip(*end);
-                    let within = |ranges: &[IpNet]| ranges.iter().any(|range| range.contains(&ip));
-                    (within(ranges) && !within(except)).into()
+            Self::Block { end, range, except, pods, nodes } => {
+                let ip = query.ip(*end);
+                let inside = || range.contains(&ip) && !except.iter().any(|range| range.contains(&ip));
+                match query.end(*end) {
+                    Identity::Unknown(_) => Truth::Unknown(end.unknown()),
+                    Identity::External => inside().into(),
+                    Identity::Pod(pod) if !pod.host_network => Truth::from(inside()).and(|| *pods),
+                    // The address is the Service's.
+                    Identity::ServiceAccount { .. } => pods.and(|| Truth::Unknown("service-backend")),
+                    Identity::Pod(_) | Identity::Node(_) => Truth::from(inside()).and(|| *nodes),
                 }
-            },
+            }
             Self::Address { end, ranges } => {
                 let ip = query.ip(*end);
                 ranges.iter().any(|range| range.contains(&ip)).into()
@@ -282,7 +296,8 @@ impl Condition {
                 Identity::Unknown(_) => Truth::Unknown(end.unknown()),
                 identity => matches!(identity, Identity::External).into(),
             },
-            Self::OwnNode => is_own_node(query),
+            Self::OwnNode => is_host(query, End::Client, Some(true)),
+            Self::Host { end, own } => is_host(query, *end, *own),
             Self::Port(ports) => ports.holds(query),
             Self::NamedPort { name, transport } => named_port(query, name, *transport),
             Self::PodPort(ports) => (query.server.pod().is_some() && ports.contains(&query.port)).into(),
@@ -351,6 +366,13 @@ impl End {
             Self::Server => "server-unknown",
         }
     }
+
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
 }
 
 impl Ports {
@@ -385,20 +407,28 @@ fn is_pod(query: &Query<'_>, end: End, namespaces: &Namespaces, pods: &Selector)
         },
     };
     of_namespace.and(|| match pod {
+        // Some plugins know such a pod by its labels, to most it is its node (kubernetes.io, "Network Policies").
+        Some(pod) if pod.host_network => {
+            Truth::from(pods.matches(|key| pod.label(key))).and(|| Truth::Unknown("host-network"))
+        }
         _ if pods.is_empty() => Truth::Yes,
         Some(pod) => pods.matches(|key| pod.label(key)).into(),
         None => Truth::Unknown("service-backend"),
     })
 }
 
-fn is_own_node(query: &Query<'_>) -> Truth {
-    match (query.client, query.server) {
-        (Identity::Node(node), Identity::Pod(pod)) => match &pod.node {
-            Some(own) => (own == node).into(),
-            None => Truth::Unknown("node-unknown"),
-        },
-        (Identity::Unknown(_), _) => Truth::Unknown(End::Client.unknown()),
-        _ => Truth::No,
+fn is_host(query: &Query<'_>, end: End, own: Option<bool>) -> Truth {
+    let node = match query.end(end) {
+        Identity::Unknown(_) => return Truth::Unknown(end.unknown()),
+        Identity::Node(node) => Some(node),
+        Identity::Pod(pod) if pod.host_network => pod.node.as_ref(),
+        Identity::Pod(_) | Identity::ServiceAccount { .. } | Identity::External => return Truth::No,
+    };
+    let Some(own) = own else { return Truth::Yes };
+    let Some(other) = query.end(end.other()).pod() else { return (!own).into() };
+    match (node, &other.node) {
+        (Some(one), Some(other)) => ((one == other) == own).into(),
+        _ => Truth::Unknown("node-unknown"),
     }
 }
 

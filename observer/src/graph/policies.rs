@@ -12,27 +12,46 @@ use crate::model::{DeclarationStatus, Identity, Pod};
 #[derive(Debug, Default)]
 pub(super) struct Policies {
     all: Vec<Policy>,
-    of_namespace: HashMap<Arc<str>, Places>,
-    of_every_namespace: Places,
+    /// By direction.
+    of_namespace: [HashMap<Arc<str>, Places>; 2],
+    of_every_namespace: [Places; 2],
+    ingress: bool,
+    egress: bool,
+    cilium: bool,
 }
 
 /// Places in [`Policies::all`].
 #[derive(Debug, Default)]
 struct Places {
     /// By one of the labels that their selectors ask for: a pod without it is not governed.
-    by_label: HashMap<Arc<str>, HashMap<Arc<str>, Vec<usize>>>,
+    by_label: Vec<(Arc<str>, HashMap<Arc<str>, Vec<usize>>)>,
     others: Vec<usize>,
 }
 
-/// What the policies of one kind say of a flow in one direction.
+/// What the policies of one kind say of a flow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opinion<'p> {
-    pub kind: SourceKind,
     pub status: DeclarationStatus,
     pub policy: &'p Policy,
     /// The rule that decided, if one did.
     pub clause: Option<&'p Arc<str>>,
     pub reason: Option<&'static str>,
+}
+
+impl Opinion<'_> {
+    fn rank(&self) -> u8 {
+        rank(self.status, self.reason)
+    }
+}
+
+/// The less a flow is expected, the more it weighs.
+pub(super) fn rank(status: DeclarationStatus, reason: Option<&str>) -> u8 {
+    match status {
+        DeclarationStatus::Ungoverned => 0,
+        DeclarationStatus::Allowed => 1 + u8::from(reason.is_some()),
+        DeclarationStatus::Unevaluable => 3,
+        DeclarationStatus::Unexpected => 4,
+    }
 }
 
 /// What has been gathered of one kind and direction.
@@ -52,14 +71,18 @@ impl Policies {
     pub fn new(all: Vec<Policy>) -> Self {
         let mut policies = Self::default();
         for (place, policy) in all.iter().enumerate() {
+            policies.ingress |= policy.direction == Direction::Ingress;
+            policies.egress |= policy.direction == Direction::Egress;
+            policies.cilium |= policy.kind == SourceKind::Cilium;
             let places = match &policy.subject.namespace {
-                Some(namespace) => policies.of_namespace.entry(namespace.clone()).or_default(),
-                None => &mut policies.of_every_namespace,
+                Some(namespace) => {
+                    policies.of_namespace[policy.direction as usize].entry(namespace.clone()).or_default()
+                }
+                None => &mut policies.of_every_namespace[policy.direction as usize],
             };
             match policy.subject.pods.match_labels.first_key_value() {
                 Some((key, value)) => {
-                    let of_key = places.by_label.entry(key.clone()).or_default();
-                    of_key.entry(value.clone()).or_default().push(place);
+                    places.of_key(key).entry(value.clone()).or_default().push(place);
                 }
                 None => places.others.push(place),
             }
@@ -76,35 +99,68 @@ impl Policies {
         &self.all
     }
 
-    /// What each kind says that governs the flow, in either direction.
+    /// What each kind says that governs the flow: of its two directions, the one that expects it less.
     pub fn opinions<'p>(&'p self, query: &Query<'_>, mut tell: impl FnMut(Opinion<'p>)) {
         if self.is_empty() || is_within_pod(query) {
             return;
         }
-        for (direction, subject) in [(Direction::Ingress, query.server), (Direction::Egress, query.client)] {
-            let mut tallies = [Tally::default(); SourceKind::ALL.len()];
-            self.governing(subject, |policy| {
-                if policy.direction == direction {
-                    tallies[policy.kind as usize].take(policy, query);
-                }
-            });
-            for (kind, tally) in SourceKind::ALL.into_iter().zip(tallies) {
-                if let Some(opinion) = tally.opinion(kind) {
-                    tell(opinion);
-                }
+        let ingress = self.tallies(Direction::Ingress, query.server, query);
+        let egress = self.tallies(Direction::Egress, query.client, query);
+        for (ingress, egress) in ingress.into_iter().zip(egress) {
+            let opinions = [ingress.opinion(), egress.opinion()].into_iter().flatten();
+            if let Some(worst) =
+                opinions.reduce(|one, other| if other.rank() > one.rank() { other } else { one })
+            {
+                tell(worst);
             }
         }
     }
 
+    /// An end is not known, and may be one that a policy governs.
+    pub fn unknown_end(&self, query: &Query<'_>) -> Option<&'static str> {
+        match (query.server, query.client) {
+            (Identity::Unknown(_), _) if self.ingress => Some("server-unknown"),
+            (_, Identity::Unknown(_)) if self.egress => Some("client-unknown"),
+            _ => None,
+        }
+    }
+
+    fn tallies<'p>(
+        &'p self,
+        direction: Direction,
+        subject: &Identity,
+        query: &Query<'_>,
+    ) -> [Tally<'p>; SourceKind::ALL.len()] {
+        let mut tallies = [Tally::default(); SourceKind::ALL.len()];
+        self.governing(direction, subject, |policy| {
+            tallies[self.sum_of(policy.kind) as usize].take(policy, query);
+        });
+        tallies
+    }
+
+    /// Where Cilium's policies are, Cilium enforces those of Kubernetes too, as one set: what either allows is allowed
+    /// (docs.cilium.io, "Network Policy").
+    fn sum_of(&self, kind: SourceKind) -> SourceKind {
+        match kind {
+            SourceKind::NetworkPolicy if self.cilium => SourceKind::Cilium,
+            kind => kind,
+        }
+    }
+
     /// The policies whose subject this is, or may be.
-    fn governing<'p>(&'p self, subject: &Identity, mut tell: impl FnMut(&'p Policy)) {
+    fn governing<'p>(&'p self, direction: Direction, subject: &Identity, mut tell: impl FnMut(&'p Policy)) {
         let Some((namespace, account)) = subject.service_account() else { return };
         let pod = subject.pod();
         // Policies do not reach pods that use their node's network.
         if pod.is_some_and(|pod| pod.host_network) {
             return;
         }
-        for places in [self.of_namespace.get(namespace), Some(&self.of_every_namespace)].into_iter().flatten()
+        for places in [
+            self.of_namespace[direction as usize].get(namespace),
+            Some(&self.of_every_namespace[direction as usize]),
+        ]
+        .into_iter()
+        .flatten()
         {
             let mut consider = |place: usize| {
                 let policy = &self.all[place];
@@ -131,17 +187,24 @@ fn is_within_pod(query: &Query<'_>) -> bool {
 impl Places {
     /// Without a pod, its labels are not known: it may be any.
     fn with_labels_of(&self, pod: Option<&Pod>, consider: &mut impl FnMut(usize)) {
-        let Some(pod) = pod else {
-            self.by_label.values().flat_map(HashMap::values).flatten().copied().for_each(consider);
-            return;
-        };
-        if self.by_label.is_empty() {
-            return;
+        for (key, of_key) in &self.by_label {
+            match pod {
+                Some(pod) => {
+                    let places = pod.label(key).and_then(|value| of_key.get(value));
+                    places.into_iter().flatten().copied().for_each(&mut *consider);
+                }
+                None => of_key.values().flatten().copied().for_each(&mut *consider),
+            }
         }
-        for (key, value) in pod.labels() {
-            let places = self.by_label.get(key).and_then(|of_key| of_key.get(value));
-            places.into_iter().flatten().copied().for_each(&mut *consider);
-        }
+    }
+
+    /// There are few keys, and more labels of a pod.
+    fn of_key(&mut self, key: &Arc<str>) -> &mut HashMap<Arc<str>, Vec<usize>> {
+        let place = self.by_label.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
+            self.by_label.push((key.clone(), HashMap::new()));
+            self.by_label.len() - 1
+        });
+        &mut self.by_label[place].1
     }
 }
 
@@ -192,9 +255,9 @@ impl<'p> Tally<'p> {
     }
 
     /// `None`: nobody of this kind governs the flow.
-    fn opinion(self, kind: SourceKind) -> Option<Opinion<'p>> {
+    fn opinion(self) -> Option<Opinion<'p>> {
         use DeclarationStatus::{Allowed, Unevaluable, Unexpected};
-        let of = |status, policy, clause, reason| Some(Opinion { kind, status, policy, clause, reason });
+        let of = |status, policy, clause, reason| Some(Opinion { status, policy, clause, reason });
         if let Some((policy, clause)) = self.denied {
             return of(Unexpected, policy, Some(clause), None);
         }
