@@ -157,6 +157,10 @@ fn direction(
 }
 
 fn naive(policies: &[Value], client: &str, server: &str, number: u16, protocol: &str) -> &'static str {
+    // "A Pod cannot block access to itself" (kubernetes.io, "Network Policies").
+    if client == server {
+        return "yes";
+    }
     let (client, server) = (end(client), end(server));
     let ingress = direction(policies, "Ingress", (&server, &client, &server), number, protocol);
     let egress = direction(policies, "Egress", (&client, &server, &server), number, protocol);
