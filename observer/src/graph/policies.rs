@@ -12,16 +12,20 @@ use crate::model::{DeclarationStatus, Identity, Pod};
 #[derive(Debug, Default)]
 pub(super) struct Policies {
     all: Vec<Policy>,
-    /// By direction.
-    of_namespace: [HashMap<Arc<str>, Places>; 2],
-    of_every_namespace: [Places; 2],
+    /// The kinds that there are; what follows has a place for each.
+    sums: Vec<SourceKind>,
+    of_namespace: HashMap<Arc<str>, BothWays>,
+    of_every_namespace: BothWays,
     ingress: bool,
     egress: bool,
     cilium: bool,
 }
 
+/// By direction, and then by kind.
+type BothWays = [Vec<Places>; 2];
+
 /// Places in [`Policies::all`].
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Places {
     /// By one of the labels that their selectors ask for: a pod without it is not governed.
     by_label: Vec<(Arc<str>, HashMap<Arc<str>, Vec<usize>>)>,
@@ -69,21 +73,29 @@ struct Tally<'p> {
 
 impl Policies {
     pub fn new(all: Vec<Policy>) -> Self {
-        let mut policies = Self::default();
+        let mut policies = Self {
+            ingress: all.iter().any(|policy| policy.direction == Direction::Ingress),
+            egress: all.iter().any(|policy| policy.direction == Direction::Egress),
+            cilium: all.iter().any(|policy| policy.kind == SourceKind::Cilium),
+            ..Self::default()
+        };
+        let sums = |kind| policies.sum_of(kind);
+        let present = |kind: &SourceKind| all.iter().any(|policy| sums(policy.kind) == *kind);
+        policies.sums = SourceKind::ALL.into_iter().filter(present).collect();
+        let empty: BothWays = std::array::from_fn(|_| vec![Places::default(); policies.sums.len()]);
+        policies.of_every_namespace = empty.clone();
         for (place, policy) in all.iter().enumerate() {
-            policies.ingress |= policy.direction == Direction::Ingress;
-            policies.egress |= policy.direction == Direction::Egress;
-            policies.cilium |= policy.kind == SourceKind::Cilium;
-            let places = match &policy.subject.namespace {
+            let kind = policies.sum_of(policy.kind);
+            let sum = policies.sums.iter().position(|known| *known == kind).unwrap_or_default();
+            let both_ways = match &policy.subject.namespace {
                 Some(namespace) => {
-                    policies.of_namespace[policy.direction as usize].entry(namespace.clone()).or_default()
+                    policies.of_namespace.entry(namespace.clone()).or_insert_with(|| empty.clone())
                 }
-                None => &mut policies.of_every_namespace[policy.direction as usize],
+                None => &mut policies.of_every_namespace,
             };
+            let places = &mut both_ways[policy.direction as usize][sum];
             match policy.subject.pods.match_labels.first_key_value() {
-                Some((key, value)) => {
-                    places.of_key(key).entry(value.clone()).or_default().push(place);
-                }
+                Some((key, value)) => places.of_key(key).entry(value.clone()).or_default().push(place),
                 None => places.others.push(place),
             }
         }
@@ -104,9 +116,9 @@ impl Policies {
         if self.is_empty() || is_within_pod(query) {
             return;
         }
-        let ingress = self.tallies(Direction::Ingress, query.server, query);
-        let egress = self.tallies(Direction::Egress, query.client, query);
-        for (ingress, egress) in ingress.into_iter().zip(egress) {
+        for sum in 0..self.sums.len() {
+            let ingress = self.tally(Direction::Ingress, sum, query.server, query);
+            let egress = self.tally(Direction::Egress, sum, query.client, query);
             let opinions = [ingress.opinion(), egress.opinion()].into_iter().flatten();
             if let Some(worst) =
                 opinions.reduce(|one, other| if other.rank() > one.rank() { other } else { one })
@@ -125,19 +137,6 @@ impl Policies {
         }
     }
 
-    fn tallies<'p>(
-        &'p self,
-        direction: Direction,
-        subject: &Identity,
-        query: &Query<'_>,
-    ) -> [Tally<'p>; SourceKind::ALL.len()] {
-        let mut tallies = [Tally::default(); SourceKind::ALL.len()];
-        self.governing(direction, subject, |policy| {
-            tallies[self.sum_of(policy.kind) as usize].take(policy, query);
-        });
-        tallies
-    }
-
     /// Where Cilium's policies are, Cilium enforces those of Kubernetes too, as one set: what either allows is allowed
     /// (docs.cilium.io, "Network Policy").
     fn sum_of(&self, kind: SourceKind) -> SourceKind {
@@ -147,32 +146,36 @@ impl Policies {
         }
     }
 
-    /// The policies whose subject this is, or may be.
-    fn governing<'p>(&'p self, direction: Direction, subject: &Identity, mut tell: impl FnMut(&'p Policy)) {
-        let Some((namespace, account)) = subject.service_account() else { return };
+    /// What the policies of one kind come to whose subject this is, or may be.
+    fn tally<'p>(
+        &'p self,
+        direction: Direction,
+        sum: usize,
+        subject: &Identity,
+        query: &Query<'_>,
+    ) -> Tally<'p> {
+        let mut tally = Tally::default();
+        let Some((namespace, account)) = subject.service_account() else { return tally };
         let pod = subject.pod();
         // Policies do not reach pods that use their node's network.
         if pod.is_some_and(|pod| pod.host_network) {
-            return;
+            return tally;
         }
-        for places in [
-            self.of_namespace[direction as usize].get(namespace),
-            Some(&self.of_every_namespace[direction as usize]),
-        ]
-        .into_iter()
-        .flatten()
-        {
+        let own = self.of_namespace.get(namespace);
+        for both_ways in own.into_iter().chain([&self.of_every_namespace]) {
+            let places = &both_ways[direction as usize][sum];
             let mut consider = |place: usize| {
                 let policy = &self.all[place];
                 let accounts = &policy.subject.service_accounts;
                 let means = pod.is_none_or(|pod| policy.subject.pods.matches(|key| pod.label(key)));
                 if means && (accounts.is_empty() || accounts.iter().any(|name| name.matches(account))) {
-                    tell(policy);
+                    tally.take(policy, query);
                 }
             };
             places.others.iter().copied().for_each(&mut consider);
             places.with_labels_of(pod.map(|pod| &**pod), &mut consider);
         }
+        tally
     }
 }
 
@@ -230,6 +233,14 @@ impl<'p> Tally<'p> {
             },
         }
         for rule in &policy.rules {
+            // What is settled already need not be asked again.
+            let settled = match rule.action {
+                Action::Deny => self.denied.is_some(),
+                Action::Allow => self.allowed.is_some(),
+            };
+            if settled {
+                continue;
+            }
             match (rule.action, rule.when.holds(query).and(|| governs)) {
                 (_, Truth::No) => {}
                 (Action::Deny, Truth::Yes) => {

@@ -93,10 +93,12 @@ fn every_reason_that_a_page_names_can_be_explained() {
 
 /// Words that a constructor of something unknown is given: `unknown("encrypted")`.
 fn given(line: &str) -> impl Iterator<Item = &str> {
-    ["unknown(\"", "Unknown(\"", "present(\"", "invalid(\"", "Unseen(\""].into_iter().filter_map(move |call| {
-        let (_, rest) = line.split_once(call)?;
-        rest.split_once('"').map(|(word, _)| word)
-    })
+    ["unknown(\"", "Unknown(\"", "present(\"", "invalid(\"", "Unseen(\""].into_iter().filter_map(
+        move |call| {
+            let (_, rest) = line.split_once(call)?;
+            rest.split_once('"').map(|(word, _)| word)
+        },
+    )
 }
 
 /// Where reasons are born.

@@ -158,7 +158,11 @@ fn direction(
 
 fn naive(policies: &[Value], client: &str, server: &str, number: u16, protocol: &str) -> &'static str {
     // "A Pod cannot block access to itself" (kubernetes.io, "Network Policies").
-    if client == server {
+    let pod = |end: &str| {
+        let name = end.strip_prefix("host ").unwrap_or(end).to_owned();
+        name.split_once('+').map_or(name.clone(), |(name, _)| name.to_owned())
+    };
+    if pod(client) == pod(server) && pod(client).contains('/') {
         return "yes";
     }
     let (client, server) = (end(client), end(server));
