@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +7,9 @@ use super::policies::Policies;
 use super::policy::Policy;
 use super::service_graph::{Client, Edge, Exception, Server, ServiceGraph};
 use crate::model::Timestamp;
+
+/// Names are hashed several times a flow. They come from the cluster's own objects: a quick hash with a random seed will do.
+pub(super) type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Edges of all graphs together; each is some hundred bytes.
 pub const MAX_EDGES: usize = 100_000;
@@ -221,7 +223,7 @@ fn names(graph: &ServiceGraph) -> Vec<(Arc<str>, Arc<str>, String)> {
 
 /// Edges with the same ends and ports, and no HTTP rules that could tell them apart: the weaker one is what counts.
 fn repeated(graph: &ServiceGraph) -> Vec<Warning> {
-    let mut seen = HashMap::new();
+    let mut seen = HashMap::default();
     let mut warnings = Vec::new();
     for (number, edge) in graph.edges.iter().enumerate().filter(|(_, edge)| edge.http.is_empty()) {
         let key = (format!("{:?}", edge.from), format!("{:?}", edge.to), edge.ports.clone());

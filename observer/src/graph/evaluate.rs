@@ -319,8 +319,9 @@ fn is_from(client: &Client, query: &Query<'_>) -> bool {
     match client {
         Client::Anybody => true,
         Client::ServiceAccount { namespace, name } => query.client.service_account().is_some_and(|account| {
-            namespace.as_ref().is_none_or(|namespace| namespace == account.0)
-                && name.as_ref().is_none_or(|name| name == account.1)
+            // Names differ more often than namespaces.
+            name.as_ref().is_none_or(|name| name == account.1)
+                && namespace.as_ref().is_none_or(|namespace| namespace == account.0)
         }),
         Client::Node => matches!(query.client, Identity::Node(_)),
         Client::External => matches!(query.client, Identity::External),

@@ -1,8 +1,8 @@
 //! Which policies govern a flow, and what those of each kind say of it together.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::compile::HashMap;
 use super::condition::{HTTP_UNSEEN, Truth};
 use super::evaluate::Query;
 use super::policy::{Action, Direction, Policy, SourceKind};
@@ -167,7 +167,8 @@ impl Policies {
             let mut consider = |place: usize| {
                 let policy = &self.all[place];
                 let accounts = &policy.subject.service_accounts;
-                let means = pod.is_none_or(|pod| policy.subject.pods.matches(|key| pod.label(key)));
+                // Its first label led here.
+                let means = pod.is_none_or(|pod| policy.subject.pods.matches_further(|key| pod.label(key)));
                 if means && (accounts.is_empty() || accounts.iter().any(|name| name.matches(account))) {
                     tally.take(policy, query);
                 }
@@ -204,7 +205,7 @@ impl Places {
     /// There are few keys, and more labels of a pod.
     fn of_key(&mut self, key: &Arc<str>) -> &mut HashMap<Arc<str>, Vec<usize>> {
         let place = self.by_label.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
-            self.by_label.push((key.clone(), HashMap::new()));
+            self.by_label.push((key.clone(), HashMap::default()));
             self.by_label.len() - 1
         });
         &mut self.by_label[place].1
