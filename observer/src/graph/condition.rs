@@ -5,8 +5,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::evaluate::{HttpFacts, Query};
+use super::mesh::{Certificate, PeerModes};
 use super::selector::Selector;
-use crate::model::{AuthenticationStatus, EncryptionStatus, Identity, Pod, Transport};
+use crate::model::{AuthenticationStatus, EncryptionStatus, Identity, Pod, TokenFacts, Transport};
 
 /// Whether something holds. What was not seen is unknown, for a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +82,8 @@ pub(super) enum Condition {
     /// An empty one does not.
     Any(Vec<Condition>),
     Not(Box<Condition>),
+    /// One that several policies ask.
+    Shared(Arc<Condition>),
     /// A pod of a namespace of that name, or of any, that the selector means.
     Pods {
         end: End,
@@ -118,12 +121,31 @@ pub(super) enum Condition {
         name: Arc<str>,
         transport: Transport,
     },
+    /// The server is a pod, and listens on one of these. A Service's port is none of them.
+    PodPort(Vec<u16>),
+    /// The server is a pod whose kubelet probes this port.
+    ProbePort,
     Method(Vec<Pattern>),
     Path(Vec<Pattern>),
     /// Both ends have shown certificates: proven, or inferred from what only a mesh's proxies say.
     MutualTls,
+    /// What the client's ServiceAccount is called in a certificate of its mesh.
+    CertificateName {
+        certificate: Certificate,
+        names: Vec<Pattern>,
+    },
+    /// Of the PeerAuthentications, this setting decides, and asks for mutual TLS.
+    Strict {
+        modes: Arc<PeerModes>,
+        setting: usize,
+    },
     /// A verified token, by `issuer/subject`.
     RequestPrincipal(Vec<Pattern>),
+    /// What a verified token says.
+    Claim {
+        claim: Claim,
+        values: Vec<Pattern>,
+    },
     /// Cannot be told from flows.
     Unseen(&'static str),
 }
@@ -143,6 +165,14 @@ pub(super) struct Ports {
     pub range: Option<(u16, u16)>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    Issuer,
+    Subject,
+    /// Any one of them.
+    Audience,
+}
+
 /// A text, or its beginning or end: `abc`, `abc*`, `*abc`, and `*` for any that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Pattern {
@@ -150,6 +180,18 @@ pub(super) enum Pattern {
     Prefix(Arc<str>),
     Suffix(Arc<str>),
     Present,
+    /// A path, segment by segment.
+    Template(Arc<[Piece]>),
+}
+
+/// A piece of a path's template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    Literal(Arc<str>),
+    /// `{*}`: one segment.
+    Segment,
+    /// `{**}`: any number of segments.
+    Segments,
 }
 
 impl Pattern {
@@ -168,7 +210,36 @@ impl Pattern {
             Self::Prefix(prefix) => text.starts_with(&**prefix),
             Self::Suffix(suffix) => text.ends_with(&**suffix),
             Self::Present => !text.is_empty(),
+            Self::Template(pieces) => fits_template(pieces, text),
         }
+    }
+
+    /// Whether the parts, one after the other, are such a text.
+    pub fn matches_joined(&self, parts: &[&str]) -> bool {
+        let bytes = || parts.iter().flat_map(|part| part.bytes());
+        match self {
+            Self::Exact(wanted) => bytes().eq(wanted.bytes()),
+            Self::Prefix(prefix) => bytes().take(prefix.len()).eq(prefix.bytes()),
+            Self::Suffix(suffix) => bytes().rev().take(suffix.len()).eq(suffix.bytes().rev()),
+            Self::Present => bytes().next().is_some(),
+            Self::Template(pieces) => fits_template(pieces, &parts.concat()),
+        }
+    }
+}
+
+/// Nothing but a literal follows [`Piece::Segments`].
+fn fits_template(pieces: &[Piece], text: &str) -> bool {
+    match pieces {
+        [] => text.is_empty(),
+        [Piece::Literal(literal), rest @ ..] => {
+            text.strip_prefix(&**literal).is_some_and(|text| fits_template(rest, text))
+        }
+        [Piece::Segment, rest @ ..] => {
+            let end = text.find('/').unwrap_or(text.len());
+            end > 0 && fits_template(rest, &text[end..])
+        }
+        [Piece::Segments, Piece::Literal(end), ..] => text.ends_with(&**end),
+        [Piece::Segments, ..] => true,
     }
 }
 
@@ -181,6 +252,7 @@ impl Condition {
             Self::All(parts) => parts.iter().fold(Truth::Yes, |truth, part| truth.and(|| part.holds(query))),
             Self::Any(parts) => parts.iter().fold(Truth::No, |truth, part| truth.or(|| part.holds(query))),
             Self::Not(part) => !part.holds(query),
+            Self::Shared(condition) => condition.holds(query),
             Self::Pods { end, namespaces, pods } => is_pod(query, *end, namespaces, pods),
             Self::ServiceAccount { end, namespace, name } => match query.end(*end) {
                 Identity::Unknown(_) => Truth::Unknown(end.unknown()),
@@ -213,6 +285,10 @@ impl Condition {
             Self::OwnNode => is_own_node(query),
             Self::Port(ports) => ports.holds(query),
             Self::NamedPort { name, transport } => named_port(query, name, *transport),
+            Self::PodPort(ports) => (query.server.pod().is_some() && ports.contains(&query.port)).into(),
+            Self::ProbePort => {
+                query.server.pod().is_some_and(|pod| pod.probe_ports.contains(&query.port)).into()
+            }
             Self::Method(methods) => match query.http {
                 None => Truth::Unknown(HTTP_UNSEEN),
                 Some(facts) => methods.iter().any(|method| method.matches(facts.method)).into(),
@@ -228,7 +304,28 @@ impl Condition {
                 EncryptionStatus::Tls => Truth::Unknown("client-certificate-unseen"),
                 EncryptionStatus::Unknown => Truth::Unknown("encryption-unknown"),
             },
-            Self::RequestPrincipal(principals) => request_principal(query, principals),
+            Self::CertificateName { certificate, names } => match query.client {
+                Identity::Unknown(_) => Truth::Unknown(End::Client.unknown()),
+                identity => identity
+                    .service_account()
+                    .is_some_and(|(namespace, name)| {
+                        names.iter().any(|pattern| certificate.names(pattern, namespace, name))
+                    })
+                    .into(),
+            },
+            Self::Strict { modes, setting } => modes.asks_by(*setting, query),
+            Self::RequestPrincipal(principals) => of_token(query, |token| {
+                let (Some(issuer), Some(subject)) = (&token.issuer, &token.subject) else { return false };
+                principals.iter().any(|pattern| pattern.matches_joined(&[&**issuer, "/", &**subject]))
+            }),
+            Self::Claim { claim, values } => of_token(query, |token| {
+                let says = |said: &Arc<str>| values.iter().any(|pattern| pattern.matches(said));
+                match claim {
+                    Claim::Issuer => token.issuer.as_ref().is_some_and(says),
+                    Claim::Subject => token.subject.as_ref().is_some_and(says),
+                    Claim::Audience => token.audiences.iter().any(says),
+                }
+            }),
             Self::Unseen(reason) => Truth::Unknown(reason),
         }
     }
@@ -240,7 +337,8 @@ impl Condition {
         match self {
             Self::All(parts) | Self::Any(parts) => parts.iter().any(Self::asks_of_requests),
             Self::Not(part) => part.asks_of_requests(),
-            Self::Method(_) | Self::Path(_) | Self::RequestPrincipal(_) => true,
+            Self::Shared(part) => part.asks_of_requests(),
+            Self::Method(_) | Self::Path(_) | Self::RequestPrincipal(_) | Self::Claim { .. } => true,
             _ => false,
         }
     }
@@ -321,18 +419,16 @@ fn named_port(query: &Query<'_>, name: &str, transport: Transport) -> Truth {
     }
 }
 
-fn request_principal(query: &Query<'_>, principals: &[Pattern]) -> Truth {
+fn of_token(query: &Query<'_>, says: impl FnOnce(&TokenFacts) -> bool) -> Truth {
     let Some(authentication) = query.authentication else { return Truth::Unknown(HTTP_UNSEEN) };
     match authentication.status {
         AuthenticationStatus::None | AuthenticationStatus::Invalid => Truth::No,
         AuthenticationStatus::Present => Truth::Unknown("token-unverified"),
         AuthenticationStatus::Unknown => Truth::Unknown("credential-unseen"),
-        AuthenticationStatus::Verified => {
-            let Some(token) = &authentication.token else { return Truth::Unknown("token-unverified") };
-            let (Some(issuer), Some(subject)) = (&token.issuer, &token.subject) else { return Truth::No };
-            let principal = format!("{issuer}/{subject}");
-            principals.iter().any(|pattern| pattern.matches(&principal)).into()
-        }
+        AuthenticationStatus::Verified => match &authentication.token {
+            Some(token) => says(token).into(),
+            None => Truth::Unknown("token-unverified"),
+        },
     }
 }
 

@@ -18,10 +18,14 @@ mod error;
 mod evaluate;
 mod import;
 mod kinds;
+mod mesh;
 mod policies;
 mod policy;
 mod selector;
 mod service_graph;
+
+#[cfg(test)]
+mod disagreement_tests;
 
 pub use compile::{Graph, Warning};
 pub use declarations::{Declarations, MAX_OBJECTS, ObjectName};

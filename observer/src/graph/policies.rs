@@ -78,7 +78,7 @@ impl Policies {
 
     /// What each kind says that governs the flow, in either direction.
     pub fn opinions<'p>(&'p self, query: &Query<'_>, mut tell: impl FnMut(Opinion<'p>)) {
-        if self.is_empty() {
+        if self.is_empty() || is_within_pod(query) {
             return;
         }
         for (direction, subject) in [(Direction::Ingress, query.server), (Direction::Egress, query.client)] {
@@ -117,6 +117,14 @@ impl Policies {
             places.others.iter().copied().for_each(&mut consider);
             places.with_labels_of(pod.map(|pod| &**pod), &mut consider);
         }
+    }
+}
+
+/// Nothing stands between a pod and itself: policies of no kind are asked there.
+fn is_within_pod(query: &Query<'_>) -> bool {
+    match (query.client, query.server) {
+        (Identity::Pod(client), Identity::Pod(server)) => client.uid == server.uid,
+        _ => false,
     }
 }
 
@@ -195,7 +203,10 @@ impl<'p> Tally<'p> {
             (Some((policy, true)), _) => (Truth::Yes, policy),
             (Some((policy, false)), None) => (Truth::No, policy),
             (_, Some((policy, reason))) => (Truth::Unknown(reason), policy),
-            (None, None) => return None,
+            (None, None) => {
+                let (policy, clause, reason) = self.maybe_denied?;
+                return of(Unevaluable, policy, Some(clause), Some(reason));
+            }
         };
         if let Some((policy, clause, reason)) = self.maybe_denied {
             // Whether a rule denies it does not matter where none allows it.

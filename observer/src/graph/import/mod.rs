@@ -4,6 +4,8 @@ mod cilium;
 mod istio;
 mod linkerd;
 mod network_policy;
+#[cfg(test)]
+pub(super) mod trial;
 
 use std::sync::Arc;
 
@@ -53,6 +55,7 @@ pub(super) fn read(named: &Named, value: &Value) -> Result<Imported, Fault> {
         }
         GraphKind::LinkerdServer
         | GraphKind::LinkerdAuthorizationPolicy
+        | GraphKind::LinkerdServerAuthorization
         | GraphKind::LinkerdMeshTlsAuthentication
         | GraphKind::LinkerdNetworkAuthentication => linkerd::read(named, value).map(Imported::Linkerd),
     }
