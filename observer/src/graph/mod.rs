@@ -18,6 +18,7 @@ mod error;
 mod evaluate;
 mod import;
 mod kinds;
+mod listing;
 mod mesh;
 mod policies;
 mod policy;
