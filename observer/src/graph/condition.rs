@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::evaluate::{HttpFacts, Query};
 use super::mesh::{Certificate, PeerModes};
+use super::pattern::Pattern;
 use super::selector::Selector;
 use crate::model::{AuthenticationStatus, EncryptionStatus, Identity, Pod, TokenFacts, Transport};
 
@@ -102,6 +103,14 @@ pub(super) enum Condition {
         ranges: Vec<IpNet>,
         except: Vec<IpNet>,
     },
+    /// An address in a range and in none of the exceptions; what it is worth where it is a pod's or a node's differs.
+    Block {
+        end: End,
+        range: IpNet,
+        except: Vec<IpNet>,
+        pods: Truth,
+        nodes: Truth,
+    },
     /// Any address, pods' among them.
     Address {
         end: End,
@@ -113,8 +122,13 @@ pub(super) enum Condition {
     External {
         end: End,
     },
-    /// The client is on the server's own node, and no pod.
+    /// The client is on the server's own node, and has no address of its own.
     OwnNode,
+    /// A node's own programs, or pods that use its network: of the node that the other end runs on, of another, or any.
+    Host {
+        end: End,
+        own: Option<bool>,
+    },
     Port(Ports),
     /// The name of a port of the server's pod.
     NamedPort {
@@ -173,76 +187,6 @@ pub(super) enum Claim {
     Audience,
 }
 
-/// A text, or its beginning or end: `abc`, `abc*`, `*abc`, and `*` for any that is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Pattern {
-    Exact(Arc<str>),
-    Prefix(Arc<str>),
-    Suffix(Arc<str>),
-    Present,
-    /// A path, segment by segment.
-    Template(Arc<[Piece]>),
-}
-
-/// A piece of a path's template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Piece {
-    Literal(Arc<str>),
-    /// `{*}`: one segment.
-    Segment,
-    /// `{**}`: any number of segments.
-    Segments,
-}
-
-impl Pattern {
-    pub fn of(text: &str) -> Self {
-        match (text.strip_suffix('*'), text.strip_prefix('*')) {
-            (Some(""), _) => Self::Present,
-            (Some(prefix), _) => Self::Prefix(prefix.into()),
-            (None, Some(suffix)) => Self::Suffix(suffix.into()),
-            (None, None) => Self::Exact(text.into()),
-        }
-    }
-
-    pub fn matches(&self, text: &str) -> bool {
-        match self {
-            Self::Exact(wanted) => **wanted == *text,
-            Self::Prefix(prefix) => text.starts_with(&**prefix),
-            Self::Suffix(suffix) => text.ends_with(&**suffix),
-            Self::Present => !text.is_empty(),
-            Self::Template(pieces) => fits_template(pieces, text),
-        }
-    }
-
-    /// Whether the parts, one after the other, are such a text.
-    pub fn matches_joined(&self, parts: &[&str]) -> bool {
-        let bytes = || parts.iter().flat_map(|part| part.bytes());
-        match self {
-            Self::Exact(wanted) => bytes().eq(wanted.bytes()),
-            Self::Prefix(prefix) => bytes().take(prefix.len()).eq(prefix.bytes()),
-            Self::Suffix(suffix) => bytes().rev().take(suffix.len()).eq(suffix.bytes().rev()),
-            Self::Present => bytes().next().is_some(),
-            Self::Template(pieces) => fits_template(pieces, &parts.concat()),
-        }
-    }
-}
-
-/// Nothing but a literal follows [`Piece::Segments`].
-fn fits_template(pieces: &[Piece], text: &str) -> bool {
-    match pieces {
-        [] => text.is_empty(),
-        [Piece::Literal(literal), rest @ ..] => {
-            text.strip_prefix(&**literal).is_some_and(|text| fits_template(rest, text))
-        }
-        [Piece::Segment, rest @ ..] => {
-            let end = text.find('/').unwrap_or(text.len());
-            end > 0 && fits_template(rest, &text[end..])
-        }
-        [Piece::Segments, Piece::Literal(end), ..] => text.ends_with(&**end),
-        [Piece::Segments, ..] => true,
-    }
-}
-
 impl Condition {
     /// Holds always.
     pub const ALWAYS: Self = Self::All(Vec::new());
@@ -270,6 +214,18 @@ impl Condition {
                     (within(ranges) && !within(except)).into()
                 }
             },
+            Self::Block { end, range, except, pods, nodes } => {
+                let ip = query.ip(*end);
+                let inside = || range.contains(&ip) && !except.iter().any(|range| range.contains(&ip));
+                match query.end(*end) {
+                    Identity::Unknown(_) => Truth::Unknown(end.unknown()),
+                    Identity::External => inside().into(),
+                    Identity::Pod(pod) if !pod.host_network => Truth::from(inside()).and(|| *pods),
+                    // The address is the Service's.
+                    Identity::ServiceAccount { .. } => pods.and(|| Truth::Unknown("service-backend")),
+                    Identity::Pod(_) | Identity::Node(_) => Truth::from(inside()).and(|| *nodes),
+                }
+            }
             Self::Address { end, ranges } => {
                 let ip = query.ip(*end);
                 ranges.iter().any(|range| range.contains(&ip)).into()
@@ -282,7 +238,8 @@ impl Condition {
                 Identity::Unknown(_) => Truth::Unknown(end.unknown()),
                 identity => matches!(identity, Identity::External).into(),
             },
-            Self::OwnNode => is_own_node(query),
+            Self::OwnNode => is_host(query, End::Client, Some(true)),
+            Self::Host { end, own } => is_host(query, *end, *own),
             Self::Port(ports) => ports.holds(query),
             Self::NamedPort { name, transport } => named_port(query, name, *transport),
             Self::PodPort(ports) => (query.server.pod().is_some() && ports.contains(&query.port)).into(),
@@ -351,6 +308,13 @@ impl End {
             Self::Server => "server-unknown",
         }
     }
+
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
 }
 
 impl Ports {
@@ -385,20 +349,28 @@ fn is_pod(query: &Query<'_>, end: End, namespaces: &Namespaces, pods: &Selector)
         },
     };
     of_namespace.and(|| match pod {
+        // Some plugins know such a pod by its labels, to most it is its node (kubernetes.io, "Network Policies").
+        Some(pod) if pod.host_network => {
+            Truth::from(pods.matches(|key| pod.label(key))).and(|| Truth::Unknown("host-network"))
+        }
         _ if pods.is_empty() => Truth::Yes,
         Some(pod) => pods.matches(|key| pod.label(key)).into(),
         None => Truth::Unknown("service-backend"),
     })
 }
 
-fn is_own_node(query: &Query<'_>) -> Truth {
-    match (query.client, query.server) {
-        (Identity::Node(node), Identity::Pod(pod)) => match &pod.node {
-            Some(own) => (own == node).into(),
-            None => Truth::Unknown("node-unknown"),
-        },
-        (Identity::Unknown(_), _) => Truth::Unknown(End::Client.unknown()),
-        _ => Truth::No,
+fn is_host(query: &Query<'_>, end: End, own: Option<bool>) -> Truth {
+    let node = match query.end(end) {
+        Identity::Unknown(_) => return Truth::Unknown(end.unknown()),
+        Identity::Node(node) => Some(node),
+        Identity::Pod(pod) if pod.host_network => pod.node.as_ref(),
+        Identity::Pod(_) | Identity::ServiceAccount { .. } | Identity::External => return Truth::No,
+    };
+    let Some(own) = own else { return Truth::Yes };
+    let Some(other) = query.end(end.other()).pod() else { return (!own).into() };
+    match (node, &other.node) {
+        (Some(one), Some(other)) => ((one == other) == own).into(),
+        _ => Truth::Unknown("node-unknown"),
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::compile::{Declared, Graph};
 use super::condition::{End, plain_path};
-use super::policies::Opinion;
+use super::policies::{Opinion, rank};
 use super::service_graph::{Client, Edge, HttpRule, Server};
 pub use crate::crd::{Authentication as AuthenticationRequirement, Encryption as EncryptionRequirement};
 use crate::model::{
@@ -97,6 +97,16 @@ impl Graph {
     pub fn evaluate(&self, query: &Query<'_>) -> Evaluation {
         let mut evaluation = self.of_service_graphs(query);
         self.policies.opinions(query, |opinion| weigh(&mut evaluation.declaration, opinion, query));
+        if let Some(reason) = self.policies.unknown_end(query) {
+            let declaration = &mut evaluation.declaration;
+            if rank(DeclarationStatus::Unevaluable, None)
+                > rank(declaration.status, declaration.reason.as_deref())
+            {
+                let reason = Some(reason.into());
+                *declaration =
+                    Declaration { status: DeclarationStatus::Unevaluable, reason, ..Declaration::default() };
+            }
+        }
         evaluation
     }
 
@@ -223,16 +233,10 @@ impl Graph {
 
 /// Puts what another kind of source says beside what is known so far.
 fn weigh(declaration: &mut Declaration, opinion: Opinion<'_>, query: &Query<'_>) {
-    use DeclarationStatus::{Allowed, Unevaluable, Unexpected, Ungoverned};
+    use DeclarationStatus::{Allowed, Unevaluable, Unexpected};
     let (status, reason) = match query.client {
         Identity::Unknown(_) => (Unevaluable, Some("client-unknown")),
         _ => (opinion.status, opinion.reason),
-    };
-    let rank = |status, reason: Option<&str>| match status {
-        Ungoverned => 0,
-        Allowed => 1 + u8::from(reason.is_some()),
-        Unevaluable => 3,
-        Unexpected => 4,
     };
     let source = &opinion.policy.source;
     match (declaration.status, status) {

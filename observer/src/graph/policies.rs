@@ -14,6 +14,9 @@ pub(super) struct Policies {
     all: Vec<Policy>,
     of_namespace: HashMap<Arc<str>, Places>,
     of_every_namespace: Places,
+    ingress: bool,
+    egress: bool,
+    cilium: bool,
 }
 
 /// Places in [`Policies::all`].
@@ -24,15 +27,30 @@ struct Places {
     others: Vec<usize>,
 }
 
-/// What the policies of one kind say of a flow in one direction.
+/// What the policies of one kind say of a flow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opinion<'p> {
-    pub kind: SourceKind,
     pub status: DeclarationStatus,
     pub policy: &'p Policy,
     /// The rule that decided, if one did.
     pub clause: Option<&'p Arc<str>>,
     pub reason: Option<&'static str>,
+}
+
+impl Opinion<'_> {
+    fn rank(&self) -> u8 {
+        rank(self.status, self.reason)
+    }
+}
+
+/// The less a flow is expected, the more it weighs.
+pub(super) fn rank(status: DeclarationStatus, reason: Option<&str>) -> u8 {
+    match status {
+        DeclarationStatus::Ungoverned => 0,
+        DeclarationStatus::Allowed => 1 + u8::from(reason.is_some()),
+        DeclarationStatus::Unevaluable => 3,
+        DeclarationStatus::Unexpected => 4,
+    }
 }
 
 /// What has been gathered of one kind and direction.
@@ -52,6 +70,9 @@ impl Policies {
     pub fn new(all: Vec<Policy>) -> Self {
         let mut policies = Self::default();
         for (place, policy) in all.iter().enumerate() {
+            policies.ingress |= policy.direction == Direction::Ingress;
+            policies.egress |= policy.direction == Direction::Egress;
+            policies.cilium |= policy.kind == SourceKind::Cilium;
             let places = match &policy.subject.namespace {
                 Some(namespace) => policies.of_namespace.entry(namespace.clone()).or_default(),
                 None => &mut policies.of_every_namespace,
@@ -76,23 +97,53 @@ impl Policies {
         &self.all
     }
 
-    /// What each kind says that governs the flow, in either direction.
+    /// What each kind says that governs the flow: of its two directions, the one that expects it less.
     pub fn opinions<'p>(&'p self, query: &Query<'_>, mut tell: impl FnMut(Opinion<'p>)) {
         if self.is_empty() || is_within_pod(query) {
             return;
         }
-        for (direction, subject) in [(Direction::Ingress, query.server), (Direction::Egress, query.client)] {
-            let mut tallies = [Tally::default(); SourceKind::ALL.len()];
-            self.governing(subject, |policy| {
-                if policy.direction == direction {
-                    tallies[policy.kind as usize].take(policy, query);
-                }
-            });
-            for (kind, tally) in SourceKind::ALL.into_iter().zip(tallies) {
-                if let Some(opinion) = tally.opinion(kind) {
-                    tell(opinion);
-                }
+        let ingress = self.tallies(Direction::Ingress, query.server, query);
+        let egress = self.tallies(Direction::Egress, query.client, query);
+        for (ingress, egress) in ingress.into_iter().zip(egress) {
+            let opinions = [ingress.opinion(), egress.opinion()].into_iter().flatten();
+            if let Some(worst) =
+                opinions.reduce(|one, other| if other.rank() > one.rank() { other } else { one })
+            {
+                tell(worst);
             }
+        }
+    }
+
+    /// An end is not known, and may be one that a policy governs.
+    pub fn unknown_end(&self, query: &Query<'_>) -> Option<&'static str> {
+        match (query.server, query.client) {
+            (Identity::Unknown(_), _) if self.ingress => Some("server-unknown"),
+            (_, Identity::Unknown(_)) if self.egress => Some("client-unknown"),
+            _ => None,
+        }
+    }
+
+    fn tallies<'p>(
+        &'p self,
+        direction: Direction,
+        subject: &Identity,
+        query: &Query<'_>,
+    ) -> [Tally<'p>; SourceKind::ALL.len()] {
+        let mut tallies = [Tally::default(); SourceKind::ALL.len()];
+        self.governing(subject, |policy| {
+            if policy.direction == direction {
+                tallies[self.sum_of(policy.kind) as usize].take(policy, query);
+            }
+        });
+        tallies
+    }
+
+    /// Where Cilium's policies are, Cilium enforces those of Kubernetes too, as one set: what either allows is allowed
+    /// (docs.cilium.io, "Network Policy").
+    fn sum_of(&self, kind: SourceKind) -> SourceKind {
+        match kind {
+            SourceKind::NetworkPolicy if self.cilium => SourceKind::Cilium,
+            kind => kind,
         }
     }
 
@@ -192,9 +243,9 @@ impl<'p> Tally<'p> {
     }
 
     /// `None`: nobody of this kind governs the flow.
-    fn opinion(self, kind: SourceKind) -> Option<Opinion<'p>> {
+    fn opinion(self) -> Option<Opinion<'p>> {
         use DeclarationStatus::{Allowed, Unevaluable, Unexpected};
-        let of = |status, policy, clause, reason| Some(Opinion { kind, status, policy, clause, reason });
+        let of = |status, policy, clause, reason| Some(Opinion { status, policy, clause, reason });
         if let Some((policy, clause)) = self.denied {
             return of(Unexpected, policy, Some(clause), None);
         }

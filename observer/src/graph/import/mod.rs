@@ -1,6 +1,8 @@
 //! Policies that clusters already hold, compiled to the one form. A file for each kind of source.
 
 mod cilium;
+#[cfg(test)]
+mod cluster;
 mod istio;
 mod linkerd;
 mod network_policy;
