@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::error::GraphError;
 use super::policies::Policies;
 use super::policy::Policy;
-use super::service_graph::{Client, Edge, Server, ServiceGraph};
+use super::service_graph::{Client, Edge, Exception, Server, ServiceGraph};
+use crate::model::Timestamp;
 
 /// Edges of all graphs together; each is some hundred bytes.
 pub const MAX_EDGES: usize = 100_000;
@@ -25,6 +26,8 @@ pub struct Graph {
     /// What an edge without audiences asks for; shared, so that an evaluation allocates nothing.
     pub(super) no_audiences: Arc<[Arc<str>]>,
     pub(super) policies: Policies,
+    /// By the namespace of the graph.
+    pub(super) exceptions: HashMap<Arc<str>, Vec<Exception>>,
     edges: usize,
     http_rules: bool,
 }
@@ -137,6 +140,14 @@ impl Graph {
         self.edges
     }
 
+    /// Exceptions that are in force, and those whose time is over.
+    #[must_use]
+    pub fn count_exceptions(&self, now: Timestamp) -> (usize, usize) {
+        let all = || self.exceptions.values().flatten();
+        let over = all().filter(|exception| exception.is_over(now)).count();
+        (all().count() - over, over)
+    }
+
     /// Some edge speaks of methods or paths: a request's own evaluation may differ from its flow's.
     #[must_use]
     pub fn has_http_rules(&self) -> bool {
@@ -161,6 +172,9 @@ impl Graph {
         let namespace = self.namespaces.entry(graph.namespace.clone()).or_default();
         if graph.whole_namespace {
             namespace.governor.get_or_insert(source);
+        }
+        if !graph.exceptions.is_empty() {
+            self.exceptions.entry(graph.namespace.clone()).or_default().extend(graph.exceptions);
         }
         for (number, edge) in graph.edges.into_iter().enumerate() {
             let clause: Arc<str> = format!("spec.edges[{number}]").into();

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use super::compile::{Declared, Graph};
 use super::condition::{End, plain_path};
 use super::policies::{Opinion, rank};
-use super::service_graph::{Client, Edge, HttpRule, Server};
+use super::service_graph::{Client, Edge, Exception, HttpRule, Server};
 pub use crate::crd::{Authentication as AuthenticationRequirement, Encryption as EncryptionRequirement};
 use crate::model::{
-    Authentication, Declaration, DeclarationStatus, EncryptionStatus, Identity, Label, Transport,
+    Authentication, Declaration, DeclarationStatus, EncryptionStatus, FindingKind, Identity, Label,
+    Timestamp, Transport,
 };
 
 /// A flow, or one request of it.
@@ -72,6 +73,10 @@ pub struct Evaluation {
     pub authentication: AuthenticationRequirement,
     /// A verified token must carry one of these; empty: any will do.
     pub audiences: Arc<[Arc<str>]>,
+    /// An edge of a ServiceGraph asks for these.
+    pub by_edge: bool,
+    /// What [`Graph::exceptions`] answers, where somebody asked.
+    pub exceptions: Vec<(FindingKind, Arc<str>)>,
 }
 
 /// How well an edge fits, best last.
@@ -85,7 +90,28 @@ enum Fit {
     Yes,
 }
 
+impl Exception {
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
+}
+
 impl Graph {
+    /// The findings that graphs leave out of this flow at `now`, and why.
+    #[must_use]
+    pub fn exceptions(&self, query: &Query<'_>, now: Timestamp) -> Vec<(FindingKind, Arc<str>)> {
+        // Those of the server's namespace, and of the client's where the server is outside of the cluster.
+        let speaker = query.server.service_account().or_else(|| query.client.service_account());
+        let Some(all) = speaker.and_then(|(namespace, _)| self.exceptions.get(namespace)) else {
+            return Vec::new();
+        };
+        all.iter()
+            .filter(|exception| !exception.is_over(now))
+            .filter(|exception| is_from(&exception.from, query) && is_to(&exception.to, query))
+            .map(|exception| (exception.finding, exception.reason.clone()))
+            .collect()
+    }
+
     /// Whether anybody declared this. Allocates only where sources disagree.
     ///
     /// Of several kinds of sources, one that does not expect the flow wins, then one that cannot tell, then one that
@@ -195,6 +221,8 @@ impl Graph {
                     false => self.no_audiences.clone(),
                 },
                 declaration: others.declaration,
+                by_edge: true,
+                exceptions: Vec::new(),
             },
             None => Evaluation {
                 declaration: Declaration {
@@ -207,6 +235,8 @@ impl Graph {
                 encryption: edge.encryption,
                 authentication: edge.authentication,
                 audiences: edge.audiences.clone(),
+                by_edge: true,
+                exceptions: Vec::new(),
             },
         }
     }
@@ -227,6 +257,8 @@ impl Graph {
             encryption: EncryptionRequirement::default(),
             authentication: AuthenticationRequirement::default(),
             audiences: self.no_audiences.clone(),
+            by_edge: false,
+            exceptions: Vec::new(),
         }
     }
 }
@@ -266,6 +298,20 @@ fn fit(edge: &Edge, query: &Query<'_>) -> Fit {
         _ if edge.http.is_empty() => Fit::Yes,
         None => Fit::HttpUnseen,
         Some(facts) => edge.http.iter().map(|rule| fit_http(rule, facts)).max().unwrap_or(Fit::Yes),
+    }
+}
+
+fn is_to(server: &Server, query: &Query<'_>) -> bool {
+    match server {
+        Server::ServiceAccount(wanted) => query
+            .server
+            .service_account()
+            .is_some_and(|(_, name)| wanted.as_ref().is_none_or(|wanted| wanted == name)),
+        Server::External => matches!(query.server, Identity::External),
+        Server::Range(range) => {
+            matches!(query.server, Identity::Node(_) | Identity::External)
+                && range.contains(&query.ip(End::Server))
+        }
     }
 }
 

@@ -318,6 +318,11 @@ impl EdgeSum {
 fn reason(kind: FindingKind, record: &FlowRecord) -> Option<Cow<'static, str>> {
     match kind {
         FindingKind::Unexpected => record.declaration.reason.clone(),
+        // Whose edge asks for it.
+        FindingKind::Unencrypted | FindingKind::Unauthenticated => {
+            let allowed = record.declaration.status == DeclarationStatus::Allowed;
+            record.declaration.source.as_deref().filter(|_| allowed).map(|source| source.to_owned().into())
+        }
         FindingKind::IdentityMismatch | FindingKind::InvalidToken | FindingKind::WrongAudience => {
             record.authentication.as_ref().and_then(|authentication| authentication.reason.clone())
         }

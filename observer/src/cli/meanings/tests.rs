@@ -64,7 +64,7 @@ fn a_meaning_is_a_sentence_and_stands_once_for_a_place() {
     }
 }
 
-/// Words with hyphens that stand alone in the code of a text: in README.md between backticks, in Rust as a literal.
+/// Words with hyphens that stand alone in the code of a text: in a page between backticks, in Rust as a literal.
 fn hyphenated(text: &str, quote: char) -> Vec<&str> {
     let is_word = |word: &&str| {
         word.contains('-')
@@ -75,12 +75,14 @@ fn hyphenated(text: &str, quote: char) -> Vec<&str> {
 }
 
 #[test]
-fn every_reason_that_the_readme_names_can_be_explained() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+fn every_reason_that_a_page_names_can_be_explained() {
+    let read =
+        |page: &str| std::fs::read_to_string(format!("{}/../{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let pages = ["README.md", "docs/flow-record.md", "docs/graphs.md", "docs/posture.md"].map(read).concat();
     let known = all_words();
     let hops = ["pod-to-pod", "intra-pod", "node-local", "kubelet-probe"];
     let mut checked = 0;
-    for line in readme.lines() {
+    for line in pages.lines() {
         for word in hyphenated(line, '`').into_iter().filter(|word| !hops.contains(word)) {
             assert!(known.contains(&word), "{word} in {line}");
             checked += 1;
