@@ -1,8 +1,8 @@
 //! Where the observing thread pins the rows of `observer posture`, and where others ask for fresh ones; and what is in
 //! force there: the declared edges.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;

@@ -89,6 +89,7 @@ impl Ends {
         let mut seen = EndsSeen { more: self.more, addresses: self.addresses.clone(), ..EndsSeen::default() };
         for template in &self.templates {
             let labels = identifying(template);
+            seen.probe_ports.extend(&*template.probe_ports);
             if template.host_network {
                 seen.host_network = true;
             } else if labels.is_empty() {
@@ -101,6 +102,8 @@ impl Ends {
         seen.labels.sort();
         seen.labels.dedup();
         seen.addresses.sort();
+        seen.probe_ports.sort_unstable();
+        seen.probe_ports.dedup();
         seen
     }
 }

@@ -242,6 +242,8 @@ pub struct EndsSeen {
     pub host_network: bool,
     /// Of what is no pod, or a pod on its node's network. Sorted.
     pub addresses: Vec<IpAddr>,
+    /// Ports of pods that the kubelet's probes call. Sorted.
+    pub probe_ports: Vec<u16>,
     /// There were more than these.
     pub more: bool,
 }
