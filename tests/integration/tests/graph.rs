@@ -36,8 +36,7 @@ impl Scene {
         let issuer = TokenIssuer::new(ISSUER)?;
         let certificate = Certificate::new("vault.shop.svc")?;
         let own = Certificate::new("orders")?;
-        let mut servers =
-            vec![wire::listen(&payments, &[(8080, Manners::Answer), (8081, Manners::Answer)])?];
+        let mut servers = vec![wire::listen(&payments, &[(8080, Manners::Answer), (8081, Manners::Answer)])?];
         let asks = ["-Verify", "1", "-tls1_2", "-www"];
         servers.extend(s_server(&vault, 8443, &certificate, &asks)?);
         Ok(Self { node, payments, vault, orders, thief, issuer, certificate, own, _servers: servers })
@@ -63,7 +62,8 @@ impl Scene {
             wire::talk(&self.orders, &ip, port, &[Step::Send(head.as_bytes()), Step::Hear])?;
         }
         let to = authority(self.vault.ip4, 8443);
-        let mut line: Vec<String> = ["curl", "-sSk", "--tlsv1.2", "--tls-max", "1.2"].map(str::to_owned).into();
+        let mut line: Vec<String> =
+            ["curl", "-sSk", "--tlsv1.2", "--tls-max", "1.2"].map(str::to_owned).into();
         line.extend(["--cert".to_owned(), self.own.certificate.display().to_string()]);
         line.extend(["--key".to_owned(), self.own.key.display().to_string(), format!("https://{to}/")]);
         self.orders.run_ok(&line)?;
@@ -127,7 +127,10 @@ fn exported_and_loaded_again_every_format_expects_the_same_traffic_and_nothing_e
         let (text, code) = said(&learner, &["graph", "export", "--format", format])?;
         ensure!(code == Some(1), "the thief's calls are left out, which is told: {code:?}\n{text}");
         ensure!(text.contains("shop/thief -> shop/payments 8080/tcp: identity-mismatch"), "{text}");
-        ensure!(text == said(&learner, &["graph", "export", "--format", format])?.0, "{format} is not stable");
+        ensure!(
+            text == said(&learner, &["graph", "export", "--format", format])?.0,
+            "{format} is not stable"
+        );
         let judge = scene.daemon(Some(&text)).with_context(|| text.clone())?;
         scene.traffic(&judge)?;
         let found = (statuses(&judge, "shop/payments")?, statuses(&judge, "shop/vault")?);
@@ -141,7 +144,10 @@ fn exported_and_loaded_again_every_format_expects_the_same_traffic_and_nothing_e
         // Nothing was silenced: plaintext and missing credentials are still found.
         let finals = judge.finals("shop/orders", "shop/payments")?;
         for kind in ["unencrypted", "unauthenticated", "credential-in-cleartext"] {
-            ensure!(finals.iter().any(|one| one["findings"].to_string().contains(kind)), "{kind}: {finals:?}");
+            ensure!(
+                finals.iter().any(|one| one["findings"].to_string().contains(kind)),
+                "{kind}: {finals:?}"
+            );
         }
     }
     Ok(())
