@@ -70,7 +70,7 @@ fn what_one_node_saw_is_not_stale_for_the_cluster_and_what_any_saw_undeclared_is
             })
             .collect();
         if short == wanted {
-            ensure!(output.status.code() == Some(1), "{output:?}");
+            ensure!(output.status.code() == Some(1), "{}", output.status);
             let last = rows.first().context("a row")?["last_seen"].as_str().unwrap_or_default();
             ensure!(last.starts_with("20"), "{text}");
             break;
