@@ -105,7 +105,9 @@ pub fn diff(
     namespace: Option<&str>,
 ) -> Vec<DiffRow> {
     let declared = against.declared;
-    let from = since.map_or(looked_since, |since| since.max(looked_since));
+    // An observer may tell of more than whoever asks it has watched it for.
+    let from = since.unwrap_or_default();
+    let silent_since = from.max(looked_since);
     let mut rows = Vec::new();
     for edge in seen.iter().filter(|edge| edge.last_seen >= from && is_of(edge, namespace)) {
         let told = edge.declaration.unexpected + edge.declaration.ungoverned;
@@ -128,7 +130,7 @@ pub fn diff(
         }
     }
     for one in declared.iter().filter(|one| is_declared_of(one, namespace)) {
-        rows.extend(stale(one, seen, from));
+        rows.extend(stale(one, seen, from, silent_since));
     }
     rows.sort_by(|a, b| {
         let key = |row: &DiffRow| {
@@ -153,7 +155,7 @@ fn means(one: &DeclaredEdge, seen: &SeenEdge) -> Match {
 }
 
 /// The ports of an edge on which nothing was seen.
-fn stale(one: &DeclaredEdge, seen: &[SeenEdge], from: Timestamp) -> Option<DiffRow> {
+fn stale(one: &DeclaredEdge, seen: &[SeenEdge], from: Timestamp, silent_since: Timestamp) -> Option<DiffRow> {
     // What may have been it is no reason to call it stale.
     let of_it: Vec<&SeenEdge> = seen.iter().filter(|edge| means(one, edge) > Match::No).collect();
     let last = |port: Option<u16>| {
@@ -175,7 +177,7 @@ fn stale(one: &DeclaredEdge, seen: &[SeenEdge], from: Timestamp) -> Option<DiffR
         transport: None,
         source: Some(one.source.to_string()),
         clause: Some(one.clause.to_string()),
-        not_seen_since: Some(from),
+        not_seen_since: Some(silent_since),
         unexpected: None,
         ungoverned: None,
     })

@@ -49,7 +49,7 @@ fn what_one_node_saw_is_not_stale_for_the_cluster_and_what_any_saw_undeclared_is
     let (one, two) = (Node::new("orders")?, Node::new("web")?);
     let prometheus = Prometheus::start(&[
         Scraped { job: "observer", address: one.daemon.address(), labels: &[("node", "one")] },
-        Scraped { job: "observer", address: two.daemon.address(), labels: &[("node", "two")] },
+        Scraped { job: "observer-two", address: two.daemon.address(), labels: &[("node", "two")] },
     ])?;
     one.call(8080)?;
     two.call(8080)?;
