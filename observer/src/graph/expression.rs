@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::condition::Pattern;
+use super::pattern::Pattern;
 
 /// Longer ones are not in use, and are not read.
 const MAX_LENGTH: usize = 1_024;

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::condition::{Pattern, Truth};
+use super::condition::Truth;
 use super::evaluate::Query;
+use super::pattern::Pattern;
 use super::selector::Selector;
 
 /// Meshes call their trust domain so unless told otherwise.

@@ -107,10 +107,6 @@ impl Policies {
         self.all.is_empty()
     }
 
-    pub fn all(&self) -> &[Policy] {
-        &self.all
-    }
-
     /// What each kind says that governs the flow: of its two directions, the one that expects it less.
     pub fn opinions<'p>(&'p self, query: &Query<'_>, mut tell: impl FnMut(Opinion<'p>)) {
         if self.is_empty() || is_within_pod(query) {

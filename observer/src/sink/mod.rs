@@ -2,7 +2,9 @@
 
 pub mod api;
 mod board;
+mod coverage;
 mod edge_metrics;
+mod ends_seen;
 mod exempted;
 pub mod families;
 mod feed;

@@ -4,8 +4,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::Fault;
-use crate::graph::condition::{Condition, Pattern, Ports};
+use crate::graph::condition::{Condition, Ports};
 use crate::graph::expression;
+use crate::graph::pattern::Pattern;
 use crate::model::Transport;
 
 #[derive(Deserialize)]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::super::Named;
 use super::peers::entity;
-use crate::graph::condition::{Condition, End, Namespaces, Pattern};
+use crate::graph::condition::{Condition, End, Namespaces};
+use crate::graph::pattern::Pattern;
 use crate::graph::policy::{Direction, Subject};
 use crate::graph::selector::{Expression, Operator, Selector};
 

@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{ROOT_NAMESPACE, ambient, authenticated, port, proxied, sidecar};
-use crate::graph::condition::{Claim, Condition, End, Pattern, Piece};
+use crate::graph::condition::{Claim, Condition, End};
 use crate::graph::import::{Fault, Named, part};
 use crate::graph::mesh::Certificate;
+use crate::graph::pattern::{Pattern, Piece};
 use crate::graph::policy::{Action, Direction, Policy, Rule, SourceKind, Subject};
 use crate::graph::selector::Selector;
 

@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use super::Named;
-use crate::graph::condition::{Condition, End, Namespaces, Pattern, Ports};
+use crate::graph::condition::{Condition, End, Namespaces, Ports};
 use crate::graph::mesh::Certificate;
+use crate::graph::pattern::Pattern;
 use crate::graph::policy::{Action, Direction, Policy, Rule, SourceKind, Subject};
 use crate::graph::selector::{Expression, Operator, Selector};
 use crate::model::{Label, Transport};
