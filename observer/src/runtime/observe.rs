@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::clock;
+use super::declaring::Handover;
 use super::hearing::Hearing;
 use super::pipeline::{Command, Pipeline};
 use super::reload::Reload;
@@ -37,6 +38,8 @@ pub struct Observation {
     pub self_test: Option<SelfTest>,
     /// News of the cluster, where there is an API server.
     pub hearing: Option<Hearing>,
+    /// What the cluster's objects declare, where there is an API server.
+    pub declared: Option<Handover>,
     pub surveyor: Surveyor,
     pub sinks: Arc<Sinks>,
     pub trust: Trust,
@@ -66,6 +69,9 @@ impl Observation {
             let stopping = stop.load(Ordering::Relaxed);
             // First who is who, then who does what.
             let heard = self.listen();
+            if let Some(graph) = self.declared.as_ref().and_then(Handover::take) {
+                self.pipeline.set_graph(graph);
+            }
             let drained = self.drain(clock);
             let now = Instant::now();
             if now - ticked >= TICK {

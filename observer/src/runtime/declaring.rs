@@ -1,0 +1,194 @@
+//! What the cluster's objects declare: heard, read and compiled beside the observing thread, which takes each new graph
+//! over between two events.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::watch;
+
+use super::clock;
+use super::ledger::{Ledger, Taken};
+use super::standing;
+use super::writer::{Wanted, Writer};
+use crate::cluster::{self, Access, Collection as _, Declaring, Heard, Leases, WatchState, Watches};
+use crate::graph::{Declarations, Graph, GraphKind, SourceKind};
+use crate::sink::Metrics;
+use crate::sink::health::Blocker;
+
+/// News that wait; the watches then wait too. A graph can be long.
+const MAX_WAITING: usize = 256;
+/// Metrics are brought up to date, and statuses looked through for exceptions that are over.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+const LOOK_THROUGH: Duration = Duration::from_secs(10);
+
+/// The graph that the observing thread has not taken over yet.
+#[derive(Clone, Debug, Default)]
+pub struct Handover(Arc<Mutex<Option<Arc<Graph>>>>);
+
+impl Handover {
+    #[must_use]
+    pub fn take(&self) -> Option<Arc<Graph>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, graph: Arc<Graph>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(graph);
+    }
+}
+
+/// What is listened to, and from whom.
+pub struct Sources<'a> {
+    pub access: &'a Access,
+    pub kinds: &'a [SourceKind],
+    /// What files declare.
+    pub files: Declarations,
+    pub node: &'a str,
+}
+
+/// Starts to listen.
+pub fn start(sources: Sources<'_>, metrics: Arc<Metrics>, blocker: Blocker, runtime: &Handle) -> Handover {
+    let Sources { access, kinds, files, node } = sources;
+    let kinds: Vec<GraphKind> =
+        GraphKind::ALL.into_iter().filter(|kind| kinds.contains(&kind.source())).collect();
+    let watches = Watches::default();
+    let (heard, news) = channel(MAX_WAITING);
+    for kind in &kinds {
+        let (client, resource) = (access.client.clone(), Declaring(*kind));
+        runtime.spawn(cluster::watch(client, resource, watches.clone(), heard.clone(), clock::now));
+        metrics.malformed_objects(kind.kind(), 0);
+    }
+    let (wanted, wants) = watch::channel(Wanted::new());
+    if kinds.contains(&GraphKind::ServiceGraph) {
+        let leases = Leases::of(access.client.clone(), &access.namespace);
+        runtime.spawn(Writer::new(leases, node, wants).run());
+    }
+    let handover = Handover::default();
+    let listener = Listener {
+        news,
+        watches,
+        ledger: Ledger::new(files, kinds, Instant::now()),
+        metrics,
+        blocker: Some(blocker),
+        handover: handover.clone(),
+        in_force: None,
+        wanted,
+        shown: BTreeSet::new(),
+    };
+    runtime.spawn(listener.run());
+    handover
+}
+
+struct Listener {
+    news: Receiver<Heard<Declaring>>,
+    watches: Watches<Declaring>,
+    ledger: Ledger,
+    metrics: Arc<Metrics>,
+    blocker: Option<Blocker>,
+    handover: Handover,
+    /// Kept so that the observing thread is not the one that takes a large graph apart.
+    in_force: Option<Arc<Graph>>,
+    wanted: watch::Sender<Wanted>,
+    /// Watches that were up once: what a cluster never had is not told of.
+    shown: BTreeSet<&'static str>,
+}
+
+impl Listener {
+    async fn run(mut self) {
+        let (mut kept, mut looked) = (Instant::now(), Instant::now());
+        loop {
+            let now = Instant::now();
+            if self.ledger.due(now).is_some_and(|due| due <= now) {
+                let Some(new) = self.put_in_force().await else { return };
+                self = new;
+                self.look_through();
+            }
+            let now = Instant::now();
+            if now - kept >= HOUSEKEEPING {
+                kept = now;
+                self.keep_house(now);
+            }
+            if now - looked >= LOOK_THROUGH {
+                looked = now;
+                self.look_through();
+            }
+            let wake = self.ledger.due(now).unwrap_or(now + HOUSEKEEPING).min(kept + HOUSEKEEPING);
+            tokio::select! {
+                heard = self.news.recv() => match heard {
+                    None => return,
+                    Some(heard) => self.take(heard),
+                },
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, Heard { resource, change, .. }: Heard<Declaring>) {
+        if let Taken::Broken(complaint) = self.ledger.take(resource, change, Instant::now()) {
+            self.metrics.malformed_objects(resource.kind(), 1);
+            if let Some(complaint) = complaint {
+                tracing::warn!("malformed object: {complaint}");
+            }
+        }
+    }
+
+    /// `None`: the process ends.
+    async fn put_in_force(mut self) -> Option<Self> {
+        let compiling = tokio::task::spawn_blocking(move || {
+            let compiled = self.ledger.compile();
+            (self, compiled)
+        });
+        let (mut listener, compiled) = compiling
+            .await
+            .inspect_err(|error| tracing::error!(%error, "declared graphs are not looked after any more"))
+            .ok()?;
+        match compiled {
+            Ok((graph, warnings)) => {
+                for warning in warnings {
+                    tracing::warn!("{warning}");
+                }
+                listener.metrics.declared_edges("loaded", graph.declared_edges());
+                tracing::debug!(edges = graph.declared_edges(), "declared graphs in force");
+                listener.in_force = Some(graph.clone());
+                listener.handover.put(graph);
+            }
+            Err(error) => tracing::error!("{error}; what was in force before stays"),
+        }
+        listener.blocker = None;
+        Some(listener)
+    }
+
+    fn keep_house(&mut self, now: Instant) {
+        for (resource, state) in self.watches.all() {
+            if state == WatchState::Up {
+                self.shown.insert(resource.name());
+            }
+            let was_there = self.shown.contains(resource.name());
+            if was_there || matches!(state, WatchState::Denied | WatchState::Down { .. }) {
+                self.metrics.watch_up(resource.name(), state == WatchState::Up);
+            }
+        }
+        if self.ledger.is_settled(now) && self.ledger.due(now).is_none() {
+            self.blocker = None;
+        }
+    }
+
+    /// What the statuses should say.
+    fn look_through(&self) {
+        let now = clock::now();
+        let wanted: Wanted = self
+            .ledger
+            .graphs()
+            .filter_map(|(name, standing, refused)| {
+                Some((name.clone(), standing::wanted(standing, refused, now)?))
+            })
+            .collect();
+        self.wanted.send_if_modified(|known| {
+            let differs = *known != wanted;
+            *known = wanted;
+            differs
+        });
+    }
+}
