@@ -68,6 +68,8 @@ enum Failure {
     NoStreamedLists,
     Absent,
     Denied(String),
+    /// Not now: as of a CRD that was installed this moment.
+    Busy(String),
     Lost(String),
 }
 
@@ -162,6 +164,11 @@ impl<C: Collection> Follower<C> {
                 (WatchState::Absent, true, wait, "the cluster has none".to_owned())
             }
             Failure::Denied(why) => (WatchState::Denied, true, REFUSED, why),
+            Failure::Busy(why) => {
+                tracing::debug!(resource, "not now: {why}");
+                self.watches.set(self.resource, WatchState::Down { since: self.last_heard });
+                return Some(self.wait());
+            }
             Failure::Lost(why) => (WatchState::Down { since: self.last_heard }, false, self.wait(), why),
         };
         let expected = match state {
@@ -378,6 +385,7 @@ fn classify(error: &kube::Error) -> Failure {
             410 => Failure::Gone,
             404 => Failure::Absent,
             403 => Failure::Denied(status.message.clone()),
+            429 => Failure::Busy(status.message.clone()),
             401 => Failure::Lost(
                 "the API server does not take these credentials (401): renew the token or the kubeconfig"
                     .to_owned(),

@@ -14,6 +14,7 @@ const MANIFEST: &str = "deploy/observer.yaml";
 /// The observer's own, in the manifest.
 const NAMESPACE: &str = "observer";
 const ACCOUNT: &str = "observer";
+const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// See the module.
 pub struct Scene {
@@ -58,6 +59,11 @@ impl Scene {
                     continue;
                 }
                 Some("ServiceAccount") => format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts"),
+                Some("CustomResourceDefinition") => CRDS.to_owned(),
+                Some(kind @ ("Role" | "RoleBinding")) => format!(
+                    "/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/{}s",
+                    kind.to_lowercase()
+                ),
                 Some("ClusterRole") => "/apis/rbac.authorization.k8s.io/v1/clusterroles".to_owned(),
                 Some("ClusterRoleBinding") => {
                     "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings".to_owned()
@@ -76,6 +82,10 @@ impl Scene {
             }
             let path = format!("{collection}/{name}");
             if cluster.get(&path).is_ok() {
+                // Its objects would go with it.
+                if collection == CRDS {
+                    continue;
+                }
                 cluster.delete(&path)?;
             }
             cluster.create(&collection, &object)?;
@@ -99,7 +109,7 @@ impl Scene {
     /// As the API server has it.
     pub fn kubeconfig(&self) -> Result<PathBuf> {
         let token = self.control_plane.cluster().token(NAMESPACE, ACCOUNT, None, &[])?;
-        self.control_plane.kubeconfig("observer", &token)
+        self.control_plane.kubeconfig_in(NAMESPACE, "observer", &token)
     }
 
     /// A daemon with the rights of the manifest.
