@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::follow::one_line;
 
 /// In the namespace of the observers.
-const NAME: &str = "observer-status";
+pub(super) const NAME: &str = "observer-status";
 /// What a Lease tells others; they count from when they saw it change.
 const SECONDS: u64 = 15;
 

@@ -24,6 +24,5 @@ pub use election::{Election, Step};
 pub use follow::{Change, Heard, watch};
 pub use issuers::{KeySource, Keys, Loaded};
 pub use lease::{Lease, Leases};
-pub use permissions::Allowed;
 pub use resource::Resource;
 pub use state::{WatchState, Watches};

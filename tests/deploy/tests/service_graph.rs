@@ -187,7 +187,7 @@ fn kubectl_explain_tells_what_each_field_is_for() -> Result<()> {
     let session = session()?;
     for (field, texts) in [
         ("servicegraph", ["Which calls of the services of a namespace are meant to be", "status"]),
-        ("servicegraph.spec.governs", ["Whom the graph speaks for", "enum: listed, namespace"]),
+        ("servicegraph.spec.governs", ["Whom the graph speaks for", "ENUM: listed namespace"]),
         (
             "servicegraph.spec.edges.from",
             ["exactly one of `serviceAccount`", "Anybody whose identity is known"],

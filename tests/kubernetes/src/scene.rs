@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use observer_harness::{Pod, PodBuilder, Service, ServiceBuilder, SimNode};
 use observer_integration::{Daemon, DaemonBuilder};
 use serde_json::{Value, json};
@@ -93,14 +93,19 @@ impl Scene {
         Ok(())
     }
 
-    /// The rules that the manifest gives the observer.
+    /// The rules that the manifest gives the observer, of the cluster and of its own namespace.
     ///
     /// # Errors
     /// There is no manifest, or no role in it.
     pub fn rules() -> Result<Vec<Value>> {
-        let role = manifest()?.into_iter().find(|object| object["kind"] == "ClusterRole");
-        let role = role.with_context(|| format!("no ClusterRole in {MANIFEST}"))?;
-        role["rules"].as_array().cloned().context("a ClusterRole without rules")
+        let mut rules = Vec::new();
+        for role in
+            manifest()?.iter().filter(|object| object["kind"] == "ClusterRole" || object["kind"] == "Role")
+        {
+            rules.extend(role["rules"].as_array().cloned().context("a role without rules")?);
+        }
+        ensure!(!rules.is_empty(), "no ClusterRole in {MANIFEST}");
+        Ok(rules)
     }
 
     /// A kubeconfig with a token of the observer's own ServiceAccount.
