@@ -1,7 +1,7 @@
 //! What the cluster's objects declare: heard, read and compiled beside the observing thread, which takes each new graph
 //! over between two events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,18 +24,44 @@ const MAX_WAITING: usize = 256;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const LOOK_THROUGH: Duration = Duration::from_secs(10);
 
-/// The graph that the observing thread has not taken over yet.
-#[derive(Clone, Debug, Default)]
-pub struct Handover(Arc<Mutex<Option<Arc<Graph>>>>);
+/// Warnings that were given and are not repeated; then all may be.
+const MAX_TOLD: usize = 1024;
 
-impl Handover {
-    #[must_use]
-    pub fn take(&self) -> Option<Arc<Graph>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// The graph that the observing thread has not taken over yet.
+type Slot = Arc<Mutex<Option<Arc<Graph>>>>;
+
+/// The observing thread's end.
+#[derive(Debug)]
+pub struct Declared {
+    slot: Slot,
+    /// Taken over, and not yet held against who there is.
+    unchecked: Option<Arc<Graph>>,
+    told: HashSet<String>,
+}
+
+impl Declared {
+    /// The graph that is in force from now on, if it is another.
+    pub fn take(&mut self) -> Option<Arc<Graph>> {
+        let graph = self.slot.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        self.unchecked = Some(graph.clone());
+        Some(graph)
     }
 
-    fn put(&self, graph: Arc<Graph>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(graph);
+    /// Warns of names that nobody has; `known(namespace, name)` tells whether the cluster has the ServiceAccount.
+    pub fn check_names(&mut self, known: &dyn Fn(&str, &str) -> bool) {
+        let Some(graph) = self.unchecked.take() else { return };
+        let warnings: Vec<String> = match graph.names_nobody(known) {
+            Ok(warnings) => warnings.iter().map(ToString::to_string).collect(),
+            Err(nobody) => vec![nobody.to_string()],
+        };
+        for warning in warnings {
+            if self.told.len() >= MAX_TOLD {
+                self.told.clear();
+            }
+            if self.told.insert(warning.clone()) {
+                tracing::warn!("{warning}");
+            }
+        }
     }
 }
 
@@ -49,7 +75,7 @@ pub struct Sources<'a> {
 }
 
 /// Starts to listen.
-pub fn start(sources: Sources<'_>, metrics: Arc<Metrics>, blocker: Blocker, runtime: &Handle) -> Handover {
+pub fn start(sources: Sources<'_>, metrics: Arc<Metrics>, blocker: Blocker, runtime: &Handle) -> Declared {
     let Sources { access, kinds, files, node } = sources;
     let kinds: Vec<GraphKind> =
         GraphKind::ALL.into_iter().filter(|kind| kinds.contains(&kind.source())).collect();
@@ -65,20 +91,20 @@ pub fn start(sources: Sources<'_>, metrics: Arc<Metrics>, blocker: Blocker, runt
         let leases = Leases::of(access.client.clone(), &access.namespace);
         runtime.spawn(Writer::new(leases, node, wants).run());
     }
-    let handover = Handover::default();
+    let slot = Slot::default();
     let listener = Listener {
         news,
         watches,
         ledger: Ledger::new(files, kinds, Instant::now()),
         metrics,
         blocker: Some(blocker),
-        handover: handover.clone(),
+        slot: slot.clone(),
         in_force: None,
         wanted,
         shown: BTreeSet::new(),
     };
     runtime.spawn(listener.run());
-    handover
+    Declared { slot, unchecked: None, told: HashSet::new() }
 }
 
 struct Listener {
@@ -87,7 +113,7 @@ struct Listener {
     ledger: Ledger,
     metrics: Arc<Metrics>,
     blocker: Option<Blocker>,
-    handover: Handover,
+    slot: Slot,
     /// Kept so that the observing thread is not the one that takes a large graph apart.
     in_force: Option<Arc<Graph>>,
     wanted: watch::Sender<Wanted>,
@@ -152,7 +178,7 @@ impl Listener {
                 listener.metrics.declared_edges("loaded", graph.declared_edges());
                 tracing::debug!(edges = graph.declared_edges(), "declared graphs in force");
                 listener.in_force = Some(graph.clone());
-                listener.handover.put(graph);
+                *listener.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(graph);
             }
             Err(error) => tracing::error!("{error}; what was in force before stays"),
         }
