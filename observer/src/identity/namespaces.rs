@@ -42,10 +42,10 @@ impl Namespaces {
         }
         self.remove(&name);
         let fits = self.labels + metadata.labels.len() <= MAX_LABELS;
-        let labels = fits.then(|| {
+        let labels: Option<Box<[Label]>> = fits.then(|| {
             metadata.labels.iter().map(|(key, value)| (names.intern(key), names.intern(value))).collect()
         });
-        self.labels += labels.as_ref().map_or(0, |labels: &Box<[Label]>| labels.len());
+        self.labels += labels.as_deref().map_or(0, <[Label]>::len);
         self.entries.insert(name.clone(), Entry { labels, listed });
         if fits { Ok(()) } else { full(MAX_LABELS, "labels of Namespaces") }
     }
