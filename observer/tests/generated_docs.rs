@@ -1,9 +1,9 @@
-//! The pages in docs/ that are made from the code: each is what the code says now. `cargo xtask docs` writes them, by
+//! The files that are made from the code: each is what the code says now. `cargo xtask docs` writes them, by
 //! running this with a variable set.
 
 use std::path::{Path, PathBuf};
 
-use observer::{cli, sink};
+use observer::{cli, crd, sink};
 
 /// Set by `cargo xtask docs`: pages are written instead of compared.
 const WRITE: &str = "OBSERVER_WRITE_DOCS";
@@ -14,23 +14,28 @@ struct Page {
     make: fn() -> String,
 }
 
-const PAGES: [Page; 3] = [
+const PAGES: [Page; 4] = [
+    Page { path: "deploy/helm/crds/servicegraphs.yaml", make: crd::definition },
     Page { path: "docs/configuration.md", make: cli::configuration_page },
     Page { path: "docs/findings.md", make: cli::meanings::findings_page },
     Page { path: "docs/metrics.md", make: sink::metrics_page },
 ];
 
-const HEADER: &str = "<!-- Made from the code by `cargo xtask docs`: change that, not this. -->\n";
+/// The first line, as a comment of the file's language.
+fn header(page: &str) -> String {
+    let text = "Made from the code by `cargo xtask docs`: change that, not this.";
+    if page.ends_with(".yaml") { format!("# {text}\n") } else { format!("<!-- {text} -->\n") }
+}
 
 fn path(page: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page)
 }
 
 #[test]
-fn the_generated_pages_are_what_the_code_says() {
+fn the_generated_files_are_what_the_code_says() {
     let mut stale = Vec::new();
     for Page { path: page, make } in PAGES {
-        let wanted = format!("{HEADER}{}", make());
+        let wanted = format!("{}{}", header(page), make());
         if std::env::var_os(WRITE).is_some() {
             std::fs::write(path(page), wanted).unwrap_or_else(|error| panic!("cannot write {page}: {error}"));
         } else if std::fs::read_to_string(path(page)).unwrap_or_default() != wanted {

@@ -44,7 +44,8 @@ pub fn check() -> Result<()> {
 
 fn render() -> Result<String> {
     let mut helm = process::command("helm");
-    helm.args(["template", "observer", CHART, "--namespace", "observer", "--set", "namespace.create=true"]);
+    helm.args(["template", "observer", CHART, "--namespace", "observer", "--include-crds"]);
+    helm.args(["--set", "namespace.create=true"]);
     let output = helm.output().context("helm does not start; `cargo xtask setup` installs it")?;
     if !output.status.success() {
         bail!("helm template: {}", String::from_utf8_lossy(&output.stderr).trim());

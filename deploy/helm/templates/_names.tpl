@@ -52,7 +52,17 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
   "cgroup_root" (include "observer.cgroupRoot" .)
   "listen" (printf "%s:%d" .Values.metrics.address (int .Values.metrics.port))
 -}}
-{{- mergeOverwrite (deepCopy .Values.config) $own | toYaml -}}
+{{- $sources := list -}}
+{{- range list "serviceGraph" "networkPolicy" "cilium" "istio" "linkerd" -}}
+{{- if index $.Values.rbac.graph . -}}
+{{- $sources = append $sources (lower .) -}}
+{{- end -}}
+{{- end -}}
+{{- $config := deepCopy .Values.config -}}
+{{- if and (lt (len $sources) 5) (not (hasKey $config "graph_sources")) -}}
+{{- $_ := set $config "graph_sources" $sources -}}
+{{- end -}}
+{{- mergeOverwrite $config $own | toYaml -}}
 {{- end -}}
 
 {{/* What a PodMonitor and a ServiceMonitor have in common; the context is one of their values. */}}

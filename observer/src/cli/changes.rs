@@ -30,6 +30,7 @@ impl RunSettings {
         let Self {
             inventory,
             graphs,
+            graph_sources,
             issuers,
             api_audiences,
             cluster_cidrs,
@@ -53,6 +54,7 @@ impl RunSettings {
         let same = [
             ("inventory", *inventory == new.inventory),
             ("graph", *graphs == new.graphs),
+            ("graph_sources", *graph_sources == new.graph_sources),
             ("issuers", *issuers == new.issuers),
             ("api_audience", *api_audiences == new.api_audiences),
             ("cluster_cidr", *cluster_cidrs == new.cluster_cidrs),
@@ -104,9 +106,10 @@ mod tests {
     }
 
     /// Every key, with a value that is not its default.
-    const OTHER: [&str; 20] = [
+    const OTHER: [&str; 21] = [
         "inventory: /i",
         "graph: [/g]",
+        "graph_sources: [istio]",
         "issuers: [{issuer: 'https://a'}]",
         "api_audience: [a]",
         "cluster_cidr: [10.0.0.0/8]",

@@ -65,12 +65,30 @@ pub enum LinkEncryption {
     Ipsec,
 }
 
+/// A kind of source of declared edges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum GraphSource {
+    Servicegraph,
+    Networkpolicy,
+    Cilium,
+    Istio,
+    Linkerd,
+}
+
+impl GraphSource {
+    pub const ALL: [Self; 5] =
+        [Self::Servicegraph, Self::Networkpolicy, Self::Cilium, Self::Istio, Self::Linkerd];
+}
+
 /// The keys of the file: those of the flags, and settings that are too long for a flag.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConfigFile {
     pub inventory: Option<PathBuf>,
     pub graph: Vec<PathBuf>,
+    /// Whose objects the API server is asked for; all of them if absent.
+    pub graph_sources: Option<Vec<GraphSource>>,
     pub issuer: Vec<String>,
     pub jwks: Vec<PathBuf>,
     /// Issuers whose keys are not, or not only, in a file.

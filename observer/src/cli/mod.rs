@@ -29,7 +29,7 @@ use crate::probe::CANARY_COMMAND;
 pub use changes::{Changes, LIVE_KEYS};
 pub use client::SocketArgs;
 pub use completion::{CompletedShell, CompletionArgs};
-pub use config::{ConfigFile, Exemption, LinkEncryption};
+pub use config::{ConfigFile, Exemption, GraphSource, LinkEncryption};
 pub use doctor::DoctorArgs;
 pub use edges::{EdgesArgs, Sort};
 pub use explain::ExplainArgs;

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use observer_common::Settings;
 
 use super::CliError;
-use super::config::{ConfigFile, ConfiguredIssuer, Exemption, LinkEncryption};
+use super::config::{ConfigFile, ConfiguredIssuer, Exemption, GraphSource, LinkEncryption};
 use super::filter::principal;
 use super::run::{LogLevel, Output, RunArgs};
 use crate::sink::{DEFAULT_SERIES_BUDGET, DEFAULT_SOCKET, MIN_SERIES_BUDGET};
@@ -82,6 +82,8 @@ pub struct RunSettings {
     /// Kubernetes objects instead of an API server.
     pub inventory: Option<PathBuf>,
     pub graphs: Vec<PathBuf>,
+    /// Whose objects the API server is asked for.
+    pub graph_sources: Vec<GraphSource>,
     pub issuers: Vec<IssuerKeys>,
     /// Those that the API server accepts, if they are not to be found out.
     pub api_audiences: Vec<String>,
@@ -182,6 +184,7 @@ impl RunSettings {
         Ok(Self {
             inventory: args.inventory.or(file.inventory),
             graphs: either(args.graph, file.graph),
+            graph_sources: file.graph_sources.unwrap_or_else(|| GraphSource::ALL.to_vec()),
             issuers,
             api_audiences: either(args.api_audience, file.api_audience),
             cluster_cidrs: either(args.cluster_cidr, file.cluster_cidr).iter().map(IpNet::trunc).collect(),

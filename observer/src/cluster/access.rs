@@ -21,6 +21,8 @@ pub struct Access {
     pub client: Client,
     /// The API server's address.
     pub url: String,
+    /// This process's own.
+    pub namespace: String,
     token: OwnToken,
 }
 
@@ -72,8 +74,9 @@ impl Access {
         config.default_retry = false;
         let token = OwnToken::of(&config);
         let url = config.cluster_url.to_string();
+        let namespace = config.default_namespace.clone();
         match Client::try_from(config) {
-            Ok(client) => Ok(Self { client, url, token }),
+            Ok(client) => Ok(Self { client, url, namespace, token }),
             Err(source) => Err(AccessError::Client { url, source: Box::new(source) }),
         }
     }

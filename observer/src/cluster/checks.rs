@@ -2,8 +2,8 @@
 
 use super::access::{Access, AccessError};
 use super::issuers::KeySource;
-use super::permissions;
-use super::{Allowed, Resource};
+use super::permissions::{self, Allowed, What};
+use crate::graph::GraphKind;
 use crate::identity::ObjectKind;
 
 /// One thing that was looked at.
@@ -58,23 +58,41 @@ fn unreachable(error: &AccessError) -> Finding {
 fn of_answers(url: &str, answers: &[Allowed]) -> Vec<Finding> {
     let mut findings = vec![fine("api-server", url.to_owned())];
     let refused = answers.iter().filter(|answer| !answer.missing.is_empty());
-    findings.extend(refused.map(|Allowed { resource, missing }| {
-        let verbs = missing.join(" and ");
-        let group = match resource.group() {
+    findings.extend(refused.map(|Allowed { what, missing }| {
+        let verbs = in_words(missing);
+        let group = match what.group() {
             "" => String::new(),
             group => format!(" of {group}"),
         };
-        let remedy =
-            format!("give this ServiceAccount a ClusterRole that may {verbs} {}{group}", resource.name());
-        lacking("cluster-role", format!("may not {verbs} {}", resource.name()), cost(*resource), remedy)
+        let role = if *what == What::Lease { "Role, in its own namespace," } else { "ClusterRole" };
+        let remedy = format!("give this ServiceAccount a {role} that may {verbs} {}{group}", what.name());
+        lacking("cluster-role", format!("may not {verbs} {}", what.name()), cost(*what), remedy)
     }));
     if findings.len() == 1 {
-        findings.push(fine("cluster-role", format!("may list and watch all {} resources", answers.len())));
+        findings.push(fine(
+            "cluster-role",
+            format!("has the rights it needs on all {} resources", answers.len()),
+        ));
     }
     findings
 }
 
-const fn cost(resource: Resource) -> &'static str {
+/// `get, create and update`.
+fn in_words(verbs: &[&str]) -> String {
+    match verbs {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+const fn cost(what: What) -> &'static str {
+    let resource = match what {
+        What::Watched(resource) => resource,
+        What::Declaring(GraphKind::ServiceGraph) => return "ServiceGraphs of the cluster are not in force",
+        What::Declaring(_) => return "what these objects allow is left out of the declared graph",
+        What::Status | What::Lease => return "nobody writes what became of a ServiceGraph into its status",
+    };
     match resource.0 {
         ObjectKind::Pod => NOBODY,
         ObjectKind::Service => "who dials a Service's address calls somebody unknown",
@@ -101,12 +119,14 @@ fn lacking(name: &'static str, detail: String, cost: &'static str, remedy: Strin
 
 #[cfg(test)]
 mod tests {
+    use super::super::Resource;
     use super::*;
 
     #[test]
     fn a_missing_verb_is_named_with_its_resource() {
-        let slices = Allowed { resource: Resource(ObjectKind::EndpointSlice), missing: vec!["watch"] };
-        let pods = Allowed { resource: Resource(ObjectKind::Pod), missing: Vec::new() };
+        let watched = |kind| What::Watched(Resource(kind));
+        let slices = Allowed { what: watched(ObjectKind::EndpointSlice), missing: vec!["watch"] };
+        let pods = Allowed { what: watched(ObjectKind::Pod), missing: Vec::new() };
         let findings = of_answers("https://10.0.0.1", &[pods.clone(), slices]);
         assert_eq!(findings.len(), 2);
         assert_eq!(findings[1].detail, "may not watch endpointslices");

@@ -11,6 +11,8 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::backoff::Backoff;
+use super::collection::{Collection, Place};
+use super::discovery::{self, Served};
 use super::wire::{self, Head, HeadMetadata, Line, List};
 use super::{Resource, WatchState, Watches};
 use crate::identity::{Metadata, Object};
@@ -27,25 +29,27 @@ const LASTS: u64 = 240;
 const LASTS_MORE: u64 = 120;
 /// A watch that ends sooner has failed, however politely.
 const TOO_SHORT: Duration = Duration::from_secs(1);
-/// Before asking again for what was refused, or for what the cluster did not have.
+/// Before asking again for what was refused.
 const REFUSED: Duration = Duration::from_secs(30);
+/// The longest before asking again for what the cluster did not have.
+const ABSENT: Duration = Duration::from_secs(60);
 
 /// Something that was heard of the cluster.
 #[derive(Debug)]
-pub struct Heard {
+pub struct Heard<C: Collection = Resource> {
     pub at: Timestamp,
-    pub resource: Resource,
-    pub change: Change,
+    pub resource: C,
+    pub change: Change<C::Object>,
 }
 
 #[derive(Debug)]
-pub enum Change {
+pub enum Change<O = Object> {
     /// All that exist follow.
     Begin,
     /// It is new or has changed.
-    Apply(Object),
+    Apply(O),
     /// It is gone.
-    Delete(Object),
+    Delete(O),
     /// All that exist have followed: whatever was not among them is gone.
     End,
     /// It is there, but cannot be read.
@@ -64,15 +68,17 @@ enum Failure {
     NoStreamedLists,
     Absent,
     Denied(String),
+    /// Not now: as of a CRD that was installed this moment.
+    Busy(String),
     Lost(String),
 }
 
 /// Follows `resource` for ever; `now` is the wall clock. Ends when nobody listens any more.
-pub async fn watch(
+pub async fn watch<C: Collection>(
     client: Client,
-    resource: Resource,
-    watches: Watches,
-    heard: mpsc::Sender<Heard>,
+    resource: C,
+    watches: Watches<C>,
+    heard: mpsc::Sender<Heard<C>>,
     now: fn() -> Timestamp,
 ) {
     watches.set(resource, WatchState::Starting { since: now() });
@@ -83,38 +89,44 @@ pub async fn watch(
         heard,
         now,
         streams_lists: true,
+        served: None,
         version: None,
         settled: false,
         last_heard: now(),
         backoff: Backoff::default(),
+        absence: Backoff::up_to(ABSENT),
         told: None,
     };
     follower.run().await;
 }
 
-struct Follower {
+struct Follower<C: Collection> {
     client: Client,
-    resource: Resource,
-    watches: Watches,
-    heard: mpsc::Sender<Heard>,
+    resource: C,
+    watches: Watches<C>,
+    heard: mpsc::Sender<Heard<C>>,
     now: fn() -> Timestamp,
     /// The API server sends what exists as the beginning of a watch (KEP-3157).
     streams_lists: bool,
+    /// Where the collection is, once that is known.
+    served: Option<Served>,
     /// Up to where the collection is known.
     version: Option<String>,
     settled: bool,
     last_heard: Timestamp,
     backoff: Backoff,
+    absence: Backoff,
     /// What was last complained of, so that it is said once.
     told: Option<String>,
 }
 
-impl Follower {
+impl<C: Collection> Follower<C> {
     async fn run(mut self) {
         loop {
-            let outcome = match (&self.version, self.streams_lists) {
-                (None, false) => self.list().await,
-                _ => self.stream().await,
+            let outcome = match self.locate().await {
+                Ok(()) if self.version.is_none() && !self.streams_lists => self.list().await,
+                Ok(()) => self.stream().await,
+                Err(failure) => Err(failure),
             };
             let wait = match outcome {
                 Ok(()) => continue,
@@ -147,12 +159,23 @@ impl Follower {
                 if self.version.take().is_some() && self.say_none().await.is_err() {
                     return None;
                 }
-                (WatchState::Absent, true, 2 * REFUSED, "the cluster has none".to_owned())
+                self.served = None;
+                let wait = self.absence.next(random());
+                (WatchState::Absent, true, wait, "the cluster has none".to_owned())
             }
             Failure::Denied(why) => (WatchState::Denied, true, REFUSED, why),
+            Failure::Busy(why) => {
+                tracing::debug!(resource, "not now: {why}");
+                self.watches.set(self.resource, WatchState::Down { since: self.last_heard });
+                return Some(self.wait());
+            }
             Failure::Lost(why) => (WatchState::Down { since: self.last_heard }, false, self.wait(), why),
         };
-        let expected = settled && self.resource.is_optional();
+        let expected = match state {
+            WatchState::Absent => self.resource.is_optional(),
+            WatchState::Denied => self.resource.may_be_refused(),
+            _ => false,
+        };
         self.watches.set(self.resource, state);
         if self.told.as_deref() != Some(complaint.as_str()) {
             if expected {
@@ -170,6 +193,28 @@ impl Follower {
 
     fn wait(&mut self) -> Duration {
         self.backoff.next(random())
+    }
+
+    /// Finds out where the collection is.
+    async fn locate(&mut self) -> Result<(), Failure> {
+        if self.served.is_some() {
+            return Ok(());
+        }
+        let served = match self.resource.place() {
+            Place::At(path) => Some(Served { path, api_version: String::new() }),
+            Place::Served { group, plural } => {
+                let finding = discovery::find(&self.client, group, plural);
+                let found =
+                    tokio::time::timeout(OPEN_WITHIN, finding).await.map_err(|_| silent(OPEN_WITHIN))?;
+                found.map_err(|error| classify(&error))?
+            }
+        };
+        self.served = served;
+        if self.served.is_some() { Ok(()) } else { Err(Failure::Absent) }
+    }
+
+    fn path(&self) -> &str {
+        self.served.as_ref().map_or("", |served| &served.path)
     }
 
     /// Follows on from the version known, or from the beginning, as long as the API server lets it.
@@ -214,7 +259,7 @@ impl Follower {
                 Ok(Line::Deleted(object)) => {
                     let head = Head::read(object);
                     // What it was called is enough, and all that is left of a malformed one.
-                    self.say(Change::Delete(Object::named(self.resource.0, head.metadata()))).await?;
+                    self.say(Change::Delete(self.resource.named(&head))).await?;
                     if complete && head.resource_version.is_some() {
                         self.version = head.resource_version;
                     }
@@ -243,7 +288,7 @@ impl Follower {
     /// Asks for all that exist in one answer.
     async fn list(&mut self) -> Result<(), Failure> {
         // Any version will do: that spares etcd the question.
-        let uri = format!("{}?resourceVersion=0", self.resource.path());
+        let uri = format!("{}?resourceVersion=0", self.path());
         let asking = self.client.request_text(get(&uri)?);
         let text = tokio::time::timeout(LIST_WITHIN, asking).await.map_err(|_| silent(LIST_WITHIN))?;
         let text = text.map_err(|error| classify(&error))?;
@@ -265,8 +310,7 @@ impl Follower {
 
     fn watch_uri(&self) -> String {
         let lasts = LASTS + (random() * LASTS_MORE as f64) as u64;
-        let common =
-            format!("{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={lasts}", self.resource.path());
+        let common = format!("{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={lasts}", self.path());
         match &self.version {
             Some(version) => format!("{common}&resourceVersion={version}"),
             None => {
@@ -278,12 +322,10 @@ impl Follower {
     /// Passes an object on; answers its version.
     async fn apply(&self, object: &RawValue) -> Result<Option<String>, Failure> {
         let head = Head::read(object);
-        match Object::read(self.resource.0, object.get()) {
+        let api_version = self.served.as_ref().map_or("", |served| &served.api_version);
+        match self.resource.read(api_version, object.get()) {
             Ok(object) => self.say(Change::Apply(object)).await?,
-            Err(error) => {
-                let problem = format!("{}: {}", error.path(), error.inner());
-                self.say_malformed(&head, problem).await?;
-            }
+            Err(problem) => self.say_malformed(&head, problem).await?,
         }
         Ok(head.resource_version)
     }
@@ -308,6 +350,7 @@ impl Follower {
 
     fn up(&mut self) {
         self.backoff.reset();
+        self.absence.reset();
         self.watches.set(self.resource, WatchState::Up);
         if self.told.take().is_some() {
             tracing::info!(resource = self.resource.name(), "watched again");
@@ -315,7 +358,7 @@ impl Follower {
     }
 
     /// Waits while the listener has enough to do: then the API server waits too.
-    async fn say(&self, change: Change) -> Result<(), Failure> {
+    async fn say(&self, change: Change<C::Object>) -> Result<(), Failure> {
         let heard = Heard { at: (self.now)(), resource: self.resource, change };
         self.heard.send(heard).await.map_err(|_| Failure::Unheard)
     }
@@ -342,6 +385,7 @@ fn classify(error: &kube::Error) -> Failure {
             410 => Failure::Gone,
             404 => Failure::Absent,
             403 => Failure::Denied(status.message.clone()),
+            429 => Failure::Busy(status.message.clone()),
             401 => Failure::Lost(
                 "the API server does not take these credentials (401): renew the token or the kubeconfig"
                     .to_owned(),

@@ -82,7 +82,7 @@ fn follow(answers: Vec<Answer>, wanted: usize) -> (Vec<String>, Vec<String>, Wat
         let asked = Arc::new(Mutex::new(Vec::new()));
         tokio::spawn(Script { answers, asked: asked.clone() }.serve(listener));
         let (send, mut news) = mpsc::channel(16);
-        let watches = Watches::default();
+        let watches: Watches = Watches::default();
         let resource = Resource(ObjectKind::Pod);
         tokio::spawn(watch(client, resource, watches.clone(), send, || Timestamp(1)));
         let mut said = Vec::new();

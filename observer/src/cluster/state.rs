@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Resource;
+use super::collection::Collection;
 use crate::model::Timestamp;
 
 /// How it stands with one watch.
@@ -21,11 +22,17 @@ pub enum WatchState {
 }
 
 /// How it stands with each watch, for metrics.
-#[derive(Clone, Debug, Default)]
-pub struct Watches(Arc<Mutex<HashMap<Resource, WatchState>>>);
+#[derive(Clone, Debug)]
+pub struct Watches<C = Resource>(Arc<Mutex<HashMap<C, WatchState>>>);
 
-impl Watches {
-    pub fn set(&self, resource: Resource, state: WatchState) {
+impl<C> Default for Watches<C> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<C: Collection> Watches<C> {
+    pub fn set(&self, resource: C, state: WatchState) {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = match (states.get(&resource), &state) {
             // Down since the first failure, not since the latest.
@@ -36,7 +43,7 @@ impl Watches {
     }
 
     #[must_use]
-    pub fn all(&self) -> Vec<(Resource, WatchState)> {
+    pub fn all(&self) -> Vec<(C, WatchState)> {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         states.iter().map(|(resource, state)| (*resource, state.clone())).collect()
     }
@@ -45,7 +52,7 @@ impl Watches {
     /// tell of does not count: that does not pass with time, and `watch_up` says it.
     #[must_use]
     pub fn lag(&self, now: Timestamp) -> Duration {
-        let silent = |(_, state)| match state {
+        let silent = |(_, state): (C, WatchState)| match state {
             WatchState::Starting { since } | WatchState::Down { since } => Some(now.since(since)),
             WatchState::Up | WatchState::Denied | WatchState::Absent => None,
         };
@@ -67,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_lag_is_that_of_the_resource_that_was_silent_for_longest() {
-        let watches = Watches::default();
+        let watches: Watches = Watches::default();
         watches.set(PODS, WatchState::Up);
         watches.set(NODES, WatchState::Down { since: at(10) });
         watches.set(NODES, WatchState::Down { since: at(15) });
@@ -78,7 +85,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_does_not_lag() {
-        let watches = Watches::default();
+        let watches: Watches = Watches::default();
         watches.set(PODS, WatchState::Denied);
         assert_eq!(watches.lag(at(20)), Duration::ZERO);
     }

@@ -9,6 +9,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// Which calls of the services of a namespace are meant to be. Graphs of one namespace add up.
+#[expect(clippy::duplicated_attributes, reason = "each printed column has a type")]
 #[derive(Clone, Debug, CustomResource, Deserialize, Serialize, KubeSchema)]
 #[kube(
     group = "observer.dev",
@@ -65,9 +66,9 @@ pub enum Governs {
     "where `to` is outside of the cluster, `from` names ServiceAccounts of the graph's namespace"
 ))]
 pub struct Edge {
-    /// Who calls.
+    /// Who calls: exactly one of `serviceAccount`, `cidr`, `node`, `external` and `anybody`.
     pub from: Client,
-    /// Who is called.
+    /// Who is called: exactly one of `serviceAccount`, `cidr` and `external`.
     pub to: Server,
     /// The ports on which the server's socket listens, which need not be the Service's. Empty: any.
     #[serde(default)]

@@ -123,6 +123,15 @@ impl Declarations {
     }
 
     #[must_use]
+    pub fn contains(&self, name: &ObjectName) -> bool {
+        self.objects.contains_key(name)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &ObjectName> {
+        self.objects.keys()
+    }
+
+    #[must_use]
     pub fn len(&self) -> usize {
         self.objects.len()
     }

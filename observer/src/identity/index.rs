@@ -9,12 +9,13 @@ use super::cgroup;
 use super::intern::Interner;
 use super::lists::{Lists, Mark, keep_listed};
 use super::malformed::{Malformed, Problem, parse_ip, required};
+use super::namespaces::Namespaces;
 use super::nodes::{self, Nodes};
 use super::objects::{Metadata, Object, ObjectKind, PodObject};
 use super::pods::Pods;
 use super::services::{Key, ServiceMatch, Services};
 use super::templates::Templates;
-use crate::model::{Identity, Link, Pod, PodIps, Timestamp, Transport, Uid};
+use crate::model::{Identity, Label, Link, Pod, PodIps, Timestamp, Transport, Uid};
 
 /// Namespaces and ServiceAccounts, of which only the names are kept.
 pub const MAX_NAMES: usize = 200_000;
@@ -66,7 +67,7 @@ pub struct Index {
     pods: Pods,
     nodes: Nodes,
     services: Services,
-    namespaces: HashMap<Arc<str>, Mark>,
+    namespaces: Namespaces,
     service_accounts: HashMap<Key, (Account, Mark)>,
     lists: Lists,
 }
@@ -82,7 +83,7 @@ impl Index {
             pods: Pods::default(),
             nodes: Nodes::new(settings.cluster_cidrs),
             services: Services::default(),
-            namespaces: HashMap::new(),
+            namespaces: Namespaces::default(),
             service_accounts: HashMap::new(),
             lists: Lists::default(),
         }
@@ -170,7 +171,7 @@ impl Index {
                 gone.iter().for_each(|name| self.nodes.delete_cilium(name));
                 gone.len()
             }
-            ObjectKind::Namespace => keep_listed(&mut self.namespaces, |mark| *mark == listed),
+            ObjectKind::Namespace => self.namespaces.keep_listed(listed),
             ObjectKind::ServiceAccount => {
                 keep_listed(&mut self.service_accounts, |(_, mark)| *mark == listed)
             }
@@ -199,7 +200,7 @@ impl Index {
             }
             ObjectKind::Node => self.nodes.mark(name, listed),
             ObjectKind::CiliumNode => self.nodes.mark_cilium(name, listed),
-            ObjectKind::Namespace => self.namespaces.get_mut(name).into_iter().for_each(mark),
+            ObjectKind::Namespace => self.namespaces.mark(name, listed),
             ObjectKind::ServiceAccount => {
                 let account = key(metadata).and_then(|key| self.service_accounts.get_mut(&key));
                 account.map(|(_, mark)| mark).into_iter().for_each(mark);
@@ -328,7 +329,7 @@ impl Index {
     /// The ServiceAccounts, by namespace and name, that some pod runs as, now or until lately.
     #[must_use]
     pub fn accounts_of_pods(&self) -> HashSet<(&str, &str)> {
-        self.templates.service_accounts().collect()
+        self.pods.service_accounts().collect()
     }
 
     /// Says anew whether all links between nodes are encrypted by IPsec.
@@ -400,7 +401,7 @@ impl Index {
                 let name = namespace.metadata.name.as_deref();
                 let name = required(name, "Namespace", "metadata.name", "namespace")?;
                 let name = self.names.intern(name);
-                insert_name(&mut self.namespaces, name, listed, "Namespace", "Namespaces")
+                self.namespaces.apply(name, &namespace.metadata, &mut self.names, listed)
             }
             Object::ServiceAccount(account) => {
                 let ((namespace, name), text) =
@@ -447,6 +448,12 @@ impl Index {
         let pod = Pod { uid, name: name.into(), node, ips, own_labels, template };
         self.pods.apply(pod, object, now, listed);
         Ok(())
+    }
+
+    /// The labels of a namespace, by key; `None`: it is not known.
+    #[must_use]
+    pub fn namespace_labels(&self, namespace: &str) -> Option<&[Label]> {
+        self.namespaces.labels(namespace)
     }
 
     /// `(namespace, name)` of a namespaced object, and how errors call it.

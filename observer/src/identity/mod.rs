@@ -12,6 +12,7 @@ mod intern;
 mod inventory;
 mod lists;
 mod malformed;
+mod namespaces;
 mod node_objects;
 mod nodes;
 mod objects;

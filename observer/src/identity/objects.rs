@@ -261,7 +261,7 @@ pub struct OwnerReference {
     pub controller: Option<bool>,
 }
 
-/// A Namespace: that it exists is all there is to know.
+/// A Namespace: it exists, and has labels.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct NamedObject {

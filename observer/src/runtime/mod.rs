@@ -1,19 +1,24 @@
 //! The composition root: reads what the settings name, puts the stages together, and runs them until told to stop.
 
 mod clock;
+mod declaring;
 mod ends;
 mod hearing;
 mod kept;
 mod late;
+mod ledger;
+mod namespaces;
 mod observe;
 mod pipeline;
 mod provenance;
 mod record;
 mod reload;
 mod session;
+mod standing;
 mod surveyor;
 mod trust;
 mod world;
+mod writer;
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -26,9 +31,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Exemption, KeysAt, LinkEncryption, LogLevel, Output, RunSettings, Source};
+use crate::cli::{Exemption, GraphSource, KeysAt, LinkEncryption, LogLevel, Output, RunSettings, Source};
 use crate::cluster::{self, Access, KeySource, Keys, Resource, Watches};
-use crate::graph::{Declarations, Graph};
+use crate::graph::{Declarations, Graph, SourceKind};
 use crate::identity::{self, Index, Inventory};
 use crate::probe::{self, Canary, CgroupRoot, HookState, Probe};
 use crate::protocol;
@@ -58,7 +63,7 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     let node: Arc<str> = Arc::from(settings.node_name.as_str());
     let mut surveyor = Surveyor::new(node.clone(), settings.token_unused_after);
     let index = index(settings, &mut surveyor)?;
-    let graph = graph(settings, &index)?;
+    let (declarations, graph) = graph(settings, &index)?;
     let root = match &settings.cgroup_root {
         Some(path) => CgroupRoot::at(path)?,
         None => CgroupRoot::find()?,
@@ -88,6 +93,13 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     let sinks = Arc::new(Sinks::new(metrics.clone(), StoreLimits::default(), flow_log));
 
     let hearing = access.as_ref().map(|access| hear(access, &runtime, &readiness, &metrics));
+    let declared = access.as_ref().map(|access| {
+        let kinds: Vec<SourceKind> = settings.graph_sources.iter().copied().map(source_kind).collect();
+        let sources =
+            declaring::Sources { access, kinds: &kinds, files: declarations, node: &settings.node_name };
+        let blocker = readiness.block("declared graphs");
+        declaring::start(sources, metrics.clone(), blocker, runtime.handle())
+    });
     let trust = trust(settings, access, read_keys, &runtime);
     let verifier = Verifier::new(trust.issuers(), api_audiences(settings));
     let probe = load_probe(settings, &root, &metrics)?;
@@ -130,6 +142,7 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
         heartbeat: heartbeat.clone(),
         self_test,
         hearing,
+        declared,
         surveyor,
         sinks: sinks.clone(),
         trust,
@@ -287,7 +300,8 @@ fn index(settings: &RunSettings, surveyor: &mut Surveyor) -> Result<Index> {
     Ok(index)
 }
 
-fn graph(settings: &RunSettings, index: &Index) -> Result<Graph> {
+/// What files declare.
+fn graph(settings: &RunSettings, index: &Index) -> Result<(Declarations, Graph)> {
     let mut declarations = Declarations::default();
     for path in &settings.graphs {
         declarations.read(path)?;
@@ -299,7 +313,17 @@ fn graph(settings: &RunSettings, index: &Index) -> Result<Graph> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    Ok(graph)
+    Ok((declarations, graph))
+}
+
+const fn source_kind(source: GraphSource) -> SourceKind {
+    match source {
+        GraphSource::Servicegraph => SourceKind::ServiceGraph,
+        GraphSource::Networkpolicy => SourceKind::NetworkPolicy,
+        GraphSource::Cilium => SourceKind::Cilium,
+        GraphSource::Istio => SourceKind::Istio,
+        GraphSource::Linkerd => SourceKind::Linkerd,
+    }
 }
 
 fn exemptions(configured: &[Exemption]) -> Exemptions {

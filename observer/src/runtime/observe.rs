@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::clock;
+use super::declaring::Declared;
 use super::hearing::Hearing;
 use super::pipeline::{Command, Pipeline};
 use super::reload::Reload;
@@ -12,6 +13,7 @@ use super::surveyor::Surveyor;
 use super::trust::Trust;
 use crate::cli::LinkEncryption;
 use crate::decode::DecodeError;
+use crate::identity::ObjectKind;
 use crate::model::{Event, Timestamp};
 use crate::probe::{Canary, Probe};
 use crate::sink::health::{Blocker, Heartbeat};
@@ -37,6 +39,8 @@ pub struct Observation {
     pub self_test: Option<SelfTest>,
     /// News of the cluster, where there is an API server.
     pub hearing: Option<Hearing>,
+    /// What the cluster's objects declare, where there is an API server.
+    pub declared: Option<Declared>,
     pub surveyor: Surveyor,
     pub sinks: Arc<Sinks>,
     pub trust: Trust,
@@ -66,6 +70,9 @@ impl Observation {
             let stopping = stop.load(Ordering::Relaxed);
             // First who is who, then who does what.
             let heard = self.listen();
+            if let Some(graph) = self.declared.as_mut().and_then(Declared::take) {
+                self.pipeline.set_graph(graph);
+            }
             let drained = self.drain(clock);
             let now = Instant::now();
             if now - ticked >= TICK {
@@ -179,6 +186,13 @@ impl Observation {
         self.metrics.declared_exceptions("expired", expired);
         if let Some(hearing) = &mut self.hearing {
             hearing.keep_house(self.pipeline.index(), &self.metrics, now);
+        }
+        let accounts = [ObjectKind::ServiceAccount, ObjectKind::Pod];
+        if let (Some(hearing), Some(declared)) = (&self.hearing, &mut self.declared)
+            && hearing.gap(&accounts).is_none()
+        {
+            let index = self.pipeline.index();
+            declared.check_names(&|namespace, name| index.knows_service_account(namespace, name));
         }
     }
 

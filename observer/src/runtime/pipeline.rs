@@ -75,7 +75,16 @@ impl Pipeline {
         Self {
             table: Table::new(conntrack),
             verifier,
-            world: World { resolver, graph, exemptions, received, seen, sinks, node, identity_wait },
+            world: World {
+                resolver,
+                graph: Arc::new(graph),
+                exemptions,
+                received,
+                seen,
+                sinks,
+                node,
+                identity_wait,
+            },
             settings,
             commands: VecDeque::new(),
             late: Late::default(),
@@ -284,6 +293,11 @@ impl Pipeline {
         self.settings.protocol.credential_headers = credential_headers;
         self.settings.both_ends = both_ends;
         self.world.exemptions = exemptions;
+    }
+
+    /// What is declared from now on; what was judged stays.
+    pub fn set_graph(&mut self, graph: Arc<Graph>) {
+        self.world.graph = graph;
     }
 
     /// Gives the series of edges back that had no flow for `idle` and whose pods are gone; answers how many.

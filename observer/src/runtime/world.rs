@@ -25,7 +25,7 @@ use crate::verdict::{self, Demand, Demands, Exemptions, RequestFacts, Situation,
 /// Everything a flow is weighed against, and where the outcome goes.
 pub struct World {
     pub resolver: Resolver,
-    pub graph: Graph,
+    pub graph: Arc<Graph>,
     pub exemptions: Exemptions,
     pub received: Received,
     pub seen: Seen,
@@ -211,7 +211,7 @@ impl World {
             encryption,
             http: request.map(|(facts, _)| facts),
             authentication: request.map(|(_, authentication)| authentication),
-            namespaces: &(),
+            namespaces: &self.resolver.index,
         };
         let exceptions = self.graph.exceptions(&query, now);
         Evaluation { exceptions, ..self.graph.evaluate(&query) }

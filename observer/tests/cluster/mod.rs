@@ -58,7 +58,7 @@ impl Cluster {
     /// Gives every object to `take`.
     pub fn each(self, mut take: impl FnMut(&Object)) {
         for number in 0..self.namespaces() {
-            take(&named("Namespace", &self.namespace(number), ""));
+            take(&namespace(&self.namespace(number)));
         }
         for number in 0..self.accounts() {
             take(&named("ServiceAccount", &self.account(number), &self.namespace(number)));
@@ -188,6 +188,15 @@ fn node(number: u32) -> Object {
     let node = json!({"metadata": {"name": node_name(number)}, "spec": {"podCIDRs": [format!("{range}/24")]},
                       "status": {"addresses": [{"type": "InternalIP", "address": address.to_string()}]}});
     object("v1", "Node", node)
+}
+
+/// With the labels that the API server, an admission controller and people give it.
+fn namespace(name: &str) -> Object {
+    let labels = json!({
+        "kubernetes.io/metadata.name": name, "pod-security.kubernetes.io/enforce": "restricted",
+        "istio-injection": "enabled", "team": name, "cost-centre": format!("cost-centre-of-{name}"),
+    });
+    object("v1", "Namespace", json!({"metadata": {"name": name, "labels": labels}}))
 }
 
 fn named(kind: &str, name: &str, namespace: &str) -> Object {

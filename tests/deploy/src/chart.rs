@@ -14,11 +14,12 @@ pub const NAMESPACE: &str = "watch";
 pub struct Rendered(Vec<Value>);
 
 /// What people may set, one thing each.
-pub const VALUES: [&[&str]; 11] = [
+pub const VALUES: [&[&str]; 12] = [
     &[],
     &["namespace.create=true"],
     &["privileged=true"],
     &["rbac.posture=false", "rbac.ciliumNodes=false"],
+    &["rbac.graph.cilium=false", "rbac.graph.serviceGraph=false"],
     &["rbac.create=false", "serviceAccount.create=false", "serviceAccount.name=mine"],
     &["metrics.podMonitor.enabled=true", "metrics.service.enabled=false"],
     &["metrics.serviceMonitor.enabled=true", "metrics.port=9999", "metrics.address=[::]"],

@@ -78,18 +78,25 @@ fn it_runs_on_every_linux_node_before_others_and_knows_which() -> Result<()> {
 }
 
 #[test]
-fn the_cluster_role_only_reads_and_never_secrets() -> Result<()> {
+fn the_rights_are_to_read_and_to_write_a_status_and_never_secrets() -> Result<()> {
     for values in VALUES {
         let chart = render(values)?;
-        ensure!(!chart.has("Role") && !chart.has("RoleBinding"), "{values:?}");
+        let graphs = !values.contains(&"rbac.graph.serviceGraph=false");
         if values.contains(&"rbac.create=false") {
-            ensure!(!chart.has("ClusterRole") && !chart.has("ClusterRoleBinding"), "{values:?}");
+            for kind in ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"] {
+                ensure!(!chart.has(kind), "{values:?}: {kind}");
+            }
             continue;
         }
         let rules = chart.one("ClusterRole")?["rules"].as_array().context("no rules")?;
         for rule in rules {
-            assert_eq!(words(&rule["verbs"]), BTreeSet::from(["list", "watch"]), "{values:?}");
-            for resource in words(&rule["resources"]) {
+            let resources = words(&rule["resources"]);
+            let verbs = match resources.contains("servicegraphs/status") {
+                true => BTreeSet::from(["patch"]),
+                false => BTreeSet::from(["list", "watch"]),
+            };
+            assert_eq!(words(&rule["verbs"]), verbs, "{values:?}");
+            for resource in resources {
                 ensure!(!resource.contains("secrets") && !resource.contains('*'), "{values:?}: {resource}");
             }
             ensure!(!words(&rule["apiGroups"]).contains("*"), "{values:?}: {rule}");
@@ -98,10 +105,34 @@ fn the_cluster_role_only_reads_and_never_secrets() -> Result<()> {
         let optional = !values.contains(&"rbac.posture=false");
         assert_eq!(resources.contains("ciliumnodes"), optional, "{values:?}");
         assert_eq!(resources.contains("clusterrolebindings"), optional, "{values:?}");
+        let cilium = !values.contains(&"rbac.graph.cilium=false");
+        assert_eq!(resources.contains("ciliumnetworkpolicies"), cilium, "{values:?}");
+        assert_eq!(resources.contains("servicegraphs/status"), graphs, "{values:?}");
         for always in ["pods", "services", "nodes", "namespaces", "serviceaccounts", "endpointslices"] {
             ensure!(resources.contains(always), "{values:?}: no {always}");
         }
+        assert_eq!((chart.has("Role"), chart.has("RoleBinding")), (graphs, graphs), "{values:?}");
+        if graphs {
+            let rules = chart.one("Role")?["rules"].as_array().context("no rules")?;
+            for rule in rules {
+                assert_eq!(words(&rule["resources"]), BTreeSet::from(["leases"]), "{values:?}");
+                let creates = words(&rule["verbs"]) == BTreeSet::from(["create"]);
+                ensure!(creates || rule["resourceNames"] == json!(["observer-status"]), "{rule}");
+            }
+        }
     }
+    Ok(())
+}
+
+#[test]
+fn what_may_not_be_read_is_not_asked_for() -> Result<()> {
+    ensure!(!render(&[])?.config()?.contains("graph_sources"), "all are asked for by default");
+    let some = render(&["rbac.graph.cilium=false", "rbac.graph.serviceGraph=false"])?;
+    let config: Value = serde_saphyr::from_str(some.config()?)?;
+    assert_eq!(config["graph_sources"], json!(["networkpolicy", "istio", "linkerd"]));
+    let said = render(&["rbac.graph.cilium=false", "config.graph_sources={cilium}"])?;
+    let config: Value = serde_saphyr::from_str(said.config()?)?;
+    assert_eq!(config["graph_sources"], json!(["cilium"]), "what is said wins");
     Ok(())
 }
 
@@ -127,6 +158,11 @@ fn what_names_one_another_agrees() -> Result<()> {
                 chart.one("ClusterRole")?["metadata"]["name"],
                 "{values:?}"
             );
+        }
+        if chart.has("RoleBinding") {
+            let binding = chart.one("RoleBinding")?;
+            assert_eq!(binding["subjects"][0]["name"], *account, "{values:?}");
+            assert_eq!(binding["roleRef"]["name"], chart.one("Role")?["metadata"]["name"], "{values:?}");
         }
         if chart.has("Service") {
             ensure!(selects(&chart.one("Service")?["spec"]["selector"]), "{values:?}");

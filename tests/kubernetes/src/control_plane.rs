@@ -133,6 +133,14 @@ impl ControlPlane {
     /// # Errors
     /// It cannot be written.
     pub fn kubeconfig(&self, name: &str, token: &str) -> Result<PathBuf> {
+        self.kubeconfig_in("default", name, token)
+    }
+
+    /// One of somebody whose namespace is `namespace`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn kubeconfig_in(&self, namespace: &str, name: &str, token: &str) -> Result<PathBuf> {
         let ca = self.ca().display();
         let (url, file) = (self.url(), format!("{name}.kubeconfig"));
         self.directory.write(
@@ -141,7 +149,7 @@ impl ControlPlane {
                 "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
                  clusters: [{{name: test, cluster: {{server: \"{url}\", certificate-authority: \"{ca}\"}}}}]\n\
                  users: [{{name: test, user: {{token: \"{token}\"}}}}]\n\
-                 contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n"
+                 contexts: [{{name: test, context: {{cluster: test, user: test, namespace: {namespace}}}}}]\n"
             ),
         )
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use observer_harness::{Pod, PodBuilder, Service, ServiceBuilder, SimNode};
 use observer_integration::{Daemon, DaemonBuilder};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ const MANIFEST: &str = "deploy/observer.yaml";
 /// The observer's own, in the manifest.
 const NAMESPACE: &str = "observer";
 const ACCOUNT: &str = "observer";
+const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// See the module.
 pub struct Scene {
@@ -58,6 +59,11 @@ impl Scene {
                     continue;
                 }
                 Some("ServiceAccount") => format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts"),
+                Some("CustomResourceDefinition") => CRDS.to_owned(),
+                Some(kind @ ("Role" | "RoleBinding")) => format!(
+                    "/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/{}s",
+                    kind.to_lowercase()
+                ),
                 Some("ClusterRole") => "/apis/rbac.authorization.k8s.io/v1/clusterroles".to_owned(),
                 Some("ClusterRoleBinding") => {
                     "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings".to_owned()
@@ -76,6 +82,10 @@ impl Scene {
             }
             let path = format!("{collection}/{name}");
             if cluster.get(&path).is_ok() {
+                // Its objects would go with it.
+                if collection == CRDS {
+                    continue;
+                }
                 cluster.delete(&path)?;
             }
             cluster.create(&collection, &object)?;
@@ -83,14 +93,19 @@ impl Scene {
         Ok(())
     }
 
-    /// The rules that the manifest gives the observer.
+    /// The rules that the manifest gives the observer, of the cluster and of its own namespace.
     ///
     /// # Errors
     /// There is no manifest, or no role in it.
     pub fn rules() -> Result<Vec<Value>> {
-        let role = manifest()?.into_iter().find(|object| object["kind"] == "ClusterRole");
-        let role = role.with_context(|| format!("no ClusterRole in {MANIFEST}"))?;
-        role["rules"].as_array().cloned().context("a ClusterRole without rules")
+        let mut rules = Vec::new();
+        for role in
+            manifest()?.iter().filter(|object| object["kind"] == "ClusterRole" || object["kind"] == "Role")
+        {
+            rules.extend(role["rules"].as_array().cloned().context("a role without rules")?);
+        }
+        ensure!(!rules.is_empty(), "no ClusterRole in {MANIFEST}");
+        Ok(rules)
     }
 
     /// A kubeconfig with a token of the observer's own ServiceAccount.
@@ -99,7 +114,7 @@ impl Scene {
     /// As the API server has it.
     pub fn kubeconfig(&self) -> Result<PathBuf> {
         let token = self.control_plane.cluster().token(NAMESPACE, ACCOUNT, None, &[])?;
-        self.control_plane.kubeconfig("observer", &token)
+        self.control_plane.kubeconfig_in(NAMESPACE, "observer", &token)
     }
 
     /// A daemon with the rights of the manifest.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use observer_integration::release_binary;
 use observer_integration::wire::{self, Manners};
-use observer_kubernetes::Scene;
+use observer_kubernetes::{Cluster, Scene};
 use serde_json::{Value, json};
 
 const OBSERVER: &str = "system:serviceaccount:observer:observer";
@@ -23,13 +23,17 @@ fn asked(audit: &str) -> Result<BTreeSet<[String; 3]>> {
         if event["user"]["username"] == OBSERVER && allowed {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let object = &event["objectRef"];
-            asked.insert([text(&object["apiGroup"]), text(&object["resource"]), text(&event["verb"])]);
+            let resource = match object["subresource"].as_str() {
+                Some(part) => format!("{}/{part}", text(&object["resource"])),
+                None => text(&object["resource"]),
+            };
+            asked.insert([text(&object["apiGroup"]), resource, text(&event["verb"])]);
         }
     }
     Ok(asked)
 }
 
-/// All that the role of the manifest allows.
+/// All that the roles of the manifest allow.
 fn allowed() -> Result<BTreeSet<[String; 3]>> {
     let mut allowed = BTreeSet::new();
     for rule in Scene::rules()? {
@@ -55,24 +59,61 @@ fn allowed() -> Result<BTreeSet<[String; 3]>> {
 
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
-/// The least that a CiliumNode can be.
-fn cilium_nodes() -> Value {
+/// Collections of others that the observer watches: group, version, plural, kind.
+const FOREIGN: [[&str; 4]; 9] = [
+    ["cilium.io", "v2", "ciliumnodes", "CiliumNode"],
+    ["cilium.io", "v2", "ciliumnetworkpolicies", "CiliumNetworkPolicy"],
+    ["security.istio.io", "v1", "authorizationpolicies", "AuthorizationPolicy"],
+    ["security.istio.io", "v1", "peerauthentications", "PeerAuthentication"],
+    ["policy.linkerd.io", "v1beta3", "servers", "Server"],
+    ["policy.linkerd.io", "v1alpha1", "authorizationpolicies", "AuthorizationPolicy"],
+    ["policy.linkerd.io", "v1beta1", "serverauthorizations", "ServerAuthorization"],
+    ["policy.linkerd.io", "v1alpha1", "meshtlsauthentications", "MeshTLSAuthentication"],
+    ["policy.linkerd.io", "v1alpha1", "networkauthentications", "NetworkAuthentication"],
+];
+
+/// The least that a CRD can be.
+fn crd([group, version, plural, kind]: [&str; 4]) -> Value {
+    let scope = if kind == "CiliumNode" { "Cluster" } else { "Namespaced" };
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "ciliumnodes.cilium.io"},
+        "metadata": {"name": format!("{plural}.{group}")},
         "spec": {
-            "group": "cilium.io", "scope": "Cluster",
-            "names": {"kind": "CiliumNode", "plural": "ciliumnodes", "singular": "ciliumnode"},
+            "group": group, "scope": scope,
+            "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()},
             "versions": [{
-                "name": "v2", "served": true, "storage": true,
+                "name": version, "served": true, "storage": true,
                 "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
             }],
         },
     })
 }
 
+/// Has a status written, and after a while, when the Lease has to be renewed, another one.
+fn write_statuses(cluster: &Cluster) -> Result<()> {
+    const GRAPHS: &str = "/apis/observer.dev/v1alpha1/namespaces/shop/servicegraphs";
+    cluster.namespace("shop")?;
+    for (number, pause) in [Duration::from_secs(11), Duration::ZERO].into_iter().enumerate() {
+        let path = format!("{GRAPHS}/graph-{number}");
+        cluster.create(
+            GRAPHS,
+            &json!({
+                "apiVersion": "observer.dev/v1alpha1", "kind": "ServiceGraph",
+                "metadata": {"name": format!("graph-{number}")}, "spec": {"governs": "namespace"},
+            }),
+        )?;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while cluster.get(&path)?["status"].is_null() {
+            ensure!(Instant::now() < deadline, "no status");
+            thread::sleep(Duration::from_millis(100));
+        }
+        thread::sleep(pause);
+    }
+    Ok(())
+}
+
 #[test]
-fn each_right_of_the_manifests_role_is_used_and_no_other_is_asked_for() -> Result<()> {
+fn each_right_of_the_manifests_roles_is_used_and_no_other_is_asked_for() -> Result<()> {
     let mut used = BTreeSet::new();
     // An API server that streams lists, and one that does not.
     for streams in [true, false] {
@@ -80,10 +121,16 @@ fn each_right_of_the_manifests_role_is_used_and_no_other_is_asked_for() -> Resul
         let scene = Scene::with(|control_plane| control_plane.audit().flag(&gate))?;
         if !streams {
             // The other one has none.
-            scene.control_plane.cluster().create(CRDS, &cilium_nodes())?;
+            for foreign in FOREIGN {
+                scene.control_plane.cluster().create(CRDS, &crd(foreign))?;
+            }
         }
         let daemon = scene.daemon()?.start(&scene.node)?;
-        let resources: BTreeSet<String> = allowed()?.into_iter().map(|[_, resource, _]| resource).collect();
+        if !streams {
+            write_statuses(scene.control_plane.cluster())?;
+        }
+        let watches = allowed()?.into_iter().filter(|[.., verb]| verb == "watch");
+        let resources: BTreeSet<String> = watches.map(|[_, resource, _]| resource).collect();
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let asked = asked(&scene.control_plane.audit_log()?)?;
