@@ -1,6 +1,7 @@
 //! Address or cgroup, at a moment, to principal, workload, pod and Service.
 
 mod account_objects;
+mod accounts;
 mod address_history;
 mod backends;
 #[cfg(test)]

@@ -6,21 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ends::{Ends, Resolver, may_become_known, server_reports};
+use super::interest::tell_kernel;
 use super::late::ADDRESS_WAIT;
 use super::pipeline::Command;
 use super::provenance::Received;
 use super::record::record;
 use super::session::{Awaited, Facts, Outcome, Session};
+use super::situation::{situation, worsen};
 use crate::conntrack::{Flow, Role, Stage};
-use crate::graph::{AuthenticationRequirement, EncryptionRequirement, Evaluation, Graph, HttpFacts, Query};
+use crate::graph::{Evaluation, Graph, HttpFacts, Query};
 use crate::model::{
-    Authentication, AuthenticationStatus, Declaration, DeclarationStatus, Direction, Encryption,
-    EncryptionStatus, FindingKind, Identity, LastRequest, Protocol, Timestamp, Transport,
+    Authentication, AuthenticationStatus, DeclarationStatus, Encryption, EncryptionStatus, FindingKind,
+    Identity, LastRequest, Protocol, Timestamp,
 };
 use crate::posture::{Seen, TokenSeen};
-use crate::protocol::{self, Interest};
+use crate::protocol;
 use crate::sink::Sinks;
-use crate::verdict::{self, Demand, Demands, Exemptions, RequestFacts, Situation, Verdict};
+use crate::verdict::{self, Exemptions, RequestFacts, Verdict};
 
 /// Everything a flow is weighed against, and where the outcome goes.
 pub struct World {
@@ -68,7 +70,7 @@ impl World {
     /// Draws the conclusions from what a flow has shown since it was last weighed. Not while it waits for news of who
     /// its ends are: then [`Facts::identity`] says so.
     pub fn weigh(&mut self, flow: &mut Flow<Session>, commands: &mut VecDeque<Command>, now: Timestamp) {
-        self.tell_kernel(flow, commands);
+        tell_kernel(flow, commands);
         let facts = &flow.session.facts;
         if facts.pending.is_empty() && !facts.reclassified && (!facts.classified || facts.counted.settled) {
             return;
@@ -389,45 +391,6 @@ impl World {
         }
         self.sinks.record(&ends.edge, record(flow, &flow.session.facts, ends, &self.node, last));
     }
-
-    /// Says once what of a socket's bytes is still wanted.
-    fn tell_kernel(&self, flow: &mut Flow<Session>, commands: &mut VecDeque<Command>) {
-        if flow.transport == Transport::Udp || flow.closed.is_some() {
-            return;
-        }
-        match flow.session.protocol.interest() {
-            Interest::More => {}
-            Interest::Nothing => {
-                if !flow.session.facts.stop_told {
-                    flow.session.facts.stop_told = true;
-                    commands.push_back(Command::Stop(flow.cookie));
-                }
-            }
-            Interest::FramesAhead { client, server } => {
-                let client = client.and_then(|ahead| flow.sequence_after(true, ahead));
-                let server = server.and_then(|ahead| flow.sequence_after(false, ahead));
-                let ends = [client, server];
-                let of = |wanted| {
-                    let found = ends.iter().flatten().find(|(direction, _)| *direction == wanted);
-                    found.map(|&(_, sequence)| sequence)
-                };
-                let (received, sent) = (of(Direction::Received), of(Direction::Sent));
-                let told = &mut flow.session.facts.frames_told;
-                if *told != (received, sent) {
-                    *told = (received, sent);
-                    commands.push_back(Command::Frames { cookie: flow.cookie, received, sent });
-                }
-            }
-            Interest::AfterClientBytes(ahead) => {
-                if let Some((direction, sequence)) = flow.sequence_after(true, ahead)
-                    && flow.session.facts.resume_told != Some(sequence)
-                {
-                    flow.session.facts.resume_told = Some(sequence);
-                    commands.push_back(Command::Resume(flow.cookie, direction, sequence));
-                }
-            }
-        }
-    }
 }
 
 /// Counts what the metrics have not heard of yet.
@@ -462,55 +425,5 @@ fn seen_in_clear(facts: &Facts) -> bool {
         Protocol::Http10 | Protocol::Http11 | Protocol::Http2 | Protocol::Grpc => true,
         Protocol::Unknown => matches!(reason, Some("no-data" | "not-established")),
         _ => false,
-    }
-}
-
-fn situation<'a>(
-    ends: &'a Ends,
-    protocol: Protocol,
-    encryption: &'a Encryption,
-    declaration: DeclarationStatus,
-    evaluation: &'a Evaluation,
-    now: Timestamp,
-) -> Situation<'a> {
-    Situation {
-        client: &ends.client,
-        server: &ends.server,
-        edge: &ends.edge,
-        hop: ends.hop,
-        protocol,
-        encryption,
-        declaration,
-        demands: Demands {
-            declared: evaluation.by_edge,
-            encryption: match evaluation.encryption {
-                EncryptionRequirement::Optional => Demand::Optional,
-                EncryptionRequirement::Required => Demand::Required,
-                EncryptionRequirement::Mtls => Demand::Strict,
-            },
-            authentication: match evaluation.authentication {
-                AuthenticationRequirement::Optional => Demand::Optional,
-                AuthenticationRequirement::Required => Demand::Required,
-                AuthenticationRequirement::Verified => Demand::Strict,
-            },
-            audiences: &evaluation.audiences,
-            exceptions: &evaluation.exceptions,
-        },
-        to_api_server: ends.to_api_server,
-        now,
-    }
-}
-
-/// A flow's declaration is that of its worst request.
-fn worsen(declaration: &mut Declaration, request: &Declaration) {
-    let rank = |status: DeclarationStatus| match status {
-        DeclarationStatus::Ungoverned => 0,
-        DeclarationStatus::Allowed => 1,
-        DeclarationStatus::Unevaluable => 2,
-        DeclarationStatus::Unexpected => 3,
-    };
-    let replaces_unseen = declaration.reason.as_deref() == Some("http-unseen");
-    if rank(request.status) > rank(declaration.status) || replaces_unseen {
-        *declaration = request.clone();
     }
 }
