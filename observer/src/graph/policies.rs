@@ -28,9 +28,12 @@ type BothWays = [Vec<Places>; 2];
 #[derive(Clone, Debug, Default)]
 struct Places {
     /// By one of the labels that their selectors ask for: a pod without it is not governed.
-    by_label: Vec<(Arc<str>, HashMap<Arc<str>, Vec<usize>>)>,
+    by_label: Vec<(Arc<str>, ByValue)>,
     others: Vec<usize>,
 }
+
+/// Of one label's key.
+type ByValue = HashMap<Arc<str>, Vec<usize>>;
 
 /// What the policies of one kind say of a flow.
 #[derive(Clone, Copy, Debug)]
@@ -199,9 +202,9 @@ impl Places {
     }
 
     /// There are few keys, and more labels of a pod.
-    fn of_key(&mut self, key: &Arc<str>) -> &mut HashMap<Arc<str>, Vec<usize>> {
+    fn of_key(&mut self, key: &Arc<str>) -> &mut ByValue {
         let place = self.by_label.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
-            self.by_label.push((key.clone(), HashMap::default()));
+            self.by_label.push((key.clone(), ByValue::default()));
             self.by_label.len() - 1
         });
         &mut self.by_label[place].1

@@ -96,13 +96,13 @@ mod tests {
             move |key: &str| labels.iter().find(|(known, _)| *known == key).map(|(_, value)| *value)
         };
         let (production, tier) = (of(&[("environment", "production")]), of(&[("tier", "frontend")]));
-        assert!(selector("environment", "In", &["production", "qa"]).matches(&production));
-        assert!(!selector("environment", "In", &["production", "qa"]).matches(&tier));
-        assert!(!selector("tier", "NotIn", &["frontend", "backend"]).matches(&tier));
-        assert!(selector("tier", "NotIn", &["frontend", "backend"]).matches(&production));
-        assert!(!selector("partition", "Exists", &[]).matches(&production));
-        assert!(selector("partition", "DoesNotExist", &[]).matches(&production));
-        assert!(Selector::default().matches(&production));
+        assert!(selector("environment", "In", &["production", "qa"]).matches(production));
+        assert!(!selector("environment", "In", &["production", "qa"]).matches(tier));
+        assert!(!selector("tier", "NotIn", &["frontend", "backend"]).matches(tier));
+        assert!(selector("tier", "NotIn", &["frontend", "backend"]).matches(production));
+        assert!(!selector("partition", "Exists", &[]).matches(production));
+        assert!(selector("partition", "DoesNotExist", &[]).matches(production));
+        assert!(Selector::default().matches(production));
         assert!(selector("a", "In", &[]).check().is_err());
         assert!(selector("a", "Exists", &["b"]).check().is_err());
         assert!(selector("a", "Exists", &[]).check().is_ok());

@@ -171,6 +171,10 @@ fn what_was_seen_is_allowed_by_what_was_made_of_it_and_nothing_else_is() {
 
 #[test]
 fn certificates_name_callers_where_all_calls_have_one_and_no_policy_stands_where_not() {
+    let mut mixed = mtls(seen("shop/orders", "shop/mixed", 8080));
+    mixed.edge.encryption.plaintext = 1;
+    let export = made(&[mixed], ExportFormat::AuthorizationPolicy);
+    assert!(!export.text.contains("kind:"), "{}", export.text);
     let traffic = [
         mtls(seen("shop/orders", "shop/payments", 8080)),
         mtls(seen("web/front", "shop/payments", 9090)),
