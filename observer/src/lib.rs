@@ -13,6 +13,7 @@ pub mod model;
 pub mod posture;
 pub mod probe;
 pub mod protocol;
+pub mod review;
 pub mod runtime;
 pub mod sink;
 pub mod token;

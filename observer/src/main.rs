@@ -23,6 +23,11 @@ fn main() -> ExitCode {
             Ok(false) => Ok(()),
             Err(error) => Err(error),
         },
+        Command::Graph(command) => match cli::run_graph(&command) {
+            Ok(true) => return ExitCode::FAILURE,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        },
         Command::Explain(args) => cli::run_explain(&args),
         Command::Completion(args) => cli::run_completion(&args),
         Command::Doctor(args) => return cli::doctor::run(&args),

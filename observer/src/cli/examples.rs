@@ -53,6 +53,42 @@ Examples:
 
 Exit codes: 0 if nothing was found, 1 if something was, or no observer answers; 2 for usage.";
 
+pub(super) const GRAPH_CHECK: &str = "\
+How: each edge of a ServiceGraph is taken for a call that happens, between pods of the inventory or, without one, between
+ServiceAccounts of whose pods nothing is known. If another kind in the same files does not expect it, that is a conflict.
+What depends on labels, ports or addresses that are not known is unevaluable: no conflict, and no failure.
+
+Examples:
+  Everything that is wrong in a file, one line each
+    $ observer graph check shop.yaml
+  With the cluster's pods, ServiceAccounts and namespaces, for programs
+    $ observer graph check shop.yaml --inventory cluster.yaml -o json
+
+Exit codes: 0 if nothing is wrong, also with warnings; 1 for errors and conflicts; 2 for usage.";
+
+pub(super) const GRAPH_EXPORT: &str = "\
+Edges with findings identity-mismatch or invalid-token are left out: look into them first. Nothing that was found is
+silenced: no edge says `optional`.
+
+Examples:
+  What was called since the observer started, as ServiceGraphs
+    $ observer graph export
+  Of one namespace and the last hour, as NetworkPolicies
+    $ observer graph export --format networkpolicy --namespace shop --since 1h
+
+Exit codes: 0; 1 if edges were left out because of findings (the others are printed), or no observer answers; 2 for usage.";
+
+pub(super) const GRAPH_DIFF: &str = "\
+Without --prometheus, what this node's observer saw; with it, what all observers did that it scrapes.
+
+Examples:
+  What is declared and was not seen, and what was seen and is not declared
+    $ observer graph diff
+  A file that is not in force yet, against the last hour in one namespace
+    $ observer graph diff --graph shop.yaml --since 1h --namespace shop -o json
+
+Exit codes: 0 if there is no difference, 1 if there is one, or nobody answers; 2 for usage.";
+
 pub(super) const DOCTOR: &str = "\
 Examples:
   What this kernel and cluster allow, what is degraded, and the way out

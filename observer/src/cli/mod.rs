@@ -12,6 +12,7 @@ mod explain;
 mod filter;
 mod findings;
 mod flows;
+mod graph;
 pub mod meanings;
 mod output;
 mod parse;
@@ -35,6 +36,7 @@ pub use explain::ExplainArgs;
 pub use filter::{FilterArgs, FlowFilterArgs, StatusArgs};
 pub use findings::FindingsArgs;
 pub use flows::FlowsArgs;
+pub use graph::{CheckArgs, DiffArgs, ExportArgs, GraphCommand};
 pub use output::{Color, Format, OutputArgs};
 pub use parse::{one_line, with_causes};
 pub use posture::PostureArgs;
@@ -67,6 +69,9 @@ pub enum Command {
     /// Show which ServiceAccounts are weaker than need be, and what seen tokens allow
     #[command(after_help = examples::POSTURE)]
     Posture(PostureArgs),
+    /// Check declared graphs, hold them against what was seen, or make them of it
+    #[command(subcommand)]
+    Graph(GraphCommand),
     /// Check what this kernel allows, and say what is degraded
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
@@ -138,6 +143,14 @@ pub fn run_edges(args: &EdgesArgs) -> Result<(), CliError> {
 /// As [`run_flows`].
 pub fn run_posture(args: &PostureArgs) -> Result<bool, CliError> {
     posture::run(args, &mut output::stdout(args.output.color))
+}
+
+/// `graph`. Answers whether something is wrong, differs, or was left out.
+///
+/// # Errors
+/// Files cannot be used, or as [`run_flows`].
+pub fn run_graph(command: &GraphCommand) -> Result<bool, CliError> {
+    graph::run(command)
 }
 
 /// `explain`.

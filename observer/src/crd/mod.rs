@@ -1,8 +1,10 @@
 //! Stage `crd`: the observer's own kind of object, as the API server and `kubectl explain` know it. The texts here are the
 //! CRD's; `cargo xtask docs` writes it into the chart.
 
+mod declared;
 mod service_graph;
 
+pub use declared::DeclaredEdge;
 pub use service_graph::{
     Authentication, Client, Edge, Encryption, Exception, Governs, HttpRule, Server, ServiceGraph,
     ServiceGraphSpec, ServiceGraphStatus,

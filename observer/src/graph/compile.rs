@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,7 +5,11 @@ use std::sync::Arc;
 use super::error::GraphError;
 use super::policies::Policies;
 use super::policy::Policy;
-use super::service_graph::{Client, Edge, Server, ServiceGraph};
+use super::service_graph::{Client, Edge, Exception, Server, ServiceGraph};
+use crate::model::Timestamp;
+
+/// Names are hashed several times a flow. They come from the cluster's own objects: a quick hash with a random seed will do.
+pub(super) type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Edges of all graphs together; each is some hundred bytes.
 pub const MAX_EDGES: usize = 100_000;
@@ -25,6 +28,8 @@ pub struct Graph {
     /// What an edge without audiences asks for; shared, so that an evaluation allocates nothing.
     pub(super) no_audiences: Arc<[Arc<str>]>,
     pub(super) policies: Policies,
+    /// By the namespace of the graph.
+    pub(super) exceptions: HashMap<Arc<str>, Vec<Exception>>,
     edges: usize,
     http_rules: bool,
 }
@@ -137,6 +142,14 @@ impl Graph {
         self.edges
     }
 
+    /// Exceptions that are in force, and those whose time is over.
+    #[must_use]
+    pub fn count_exceptions(&self, now: Timestamp) -> (usize, usize) {
+        let all = || self.exceptions.values().flatten();
+        let over = all().filter(|exception| exception.is_over(now)).count();
+        (all().count() - over, over)
+    }
+
     /// Some edge speaks of methods or paths: a request's own evaluation may differ from its flow's.
     #[must_use]
     pub fn has_http_rules(&self) -> bool {
@@ -161,6 +174,9 @@ impl Graph {
         let namespace = self.namespaces.entry(graph.namespace.clone()).or_default();
         if graph.whole_namespace {
             namespace.governor.get_or_insert(source);
+        }
+        if !graph.exceptions.is_empty() {
+            self.exceptions.entry(graph.namespace.clone()).or_default().extend(graph.exceptions);
         }
         for (number, edge) in graph.edges.into_iter().enumerate() {
             let clause: Arc<str> = format!("spec.edges[{number}]").into();
@@ -207,7 +223,7 @@ fn names(graph: &ServiceGraph) -> Vec<(Arc<str>, Arc<str>, String)> {
 
 /// Edges with the same ends and ports, and no HTTP rules that could tell them apart: the weaker one is what counts.
 fn repeated(graph: &ServiceGraph) -> Vec<Warning> {
-    let mut seen = HashMap::new();
+    let mut seen = HashMap::default();
     let mut warnings = Vec::new();
     for (number, edge) in graph.edges.iter().enumerate().filter(|(_, edge)| edge.http.is_empty()) {
         let key = (format!("{:?}", edge.from), format!("{:?}", edge.to), edge.ports.clone());

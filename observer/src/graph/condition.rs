@@ -5,8 +5,10 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::evaluate::{HttpFacts, Query};
+use super::mesh::{Certificate, PeerModes};
+use super::pattern::Pattern;
 use super::selector::Selector;
-use crate::model::{AuthenticationStatus, EncryptionStatus, Identity, Pod, Transport};
+use crate::model::{AuthenticationStatus, EncryptionStatus, Identity, Pod, TokenFacts, Transport};
 
 /// Whether something holds. What was not seen is unknown, for a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,8 @@ pub(super) enum Condition {
     /// An empty one does not.
     Any(Vec<Condition>),
     Not(Box<Condition>),
+    /// One that several policies ask.
+    Shared(Arc<Condition>),
     /// A pod of a namespace of that name, or of any, that the selector means.
     Pods {
         end: End,
@@ -93,11 +97,13 @@ pub(super) enum Condition {
         namespace: Pattern,
         name: Pattern,
     },
-    /// An address that is no pod's: what a pod's address is worth changes with every restart.
-    Outside {
+    /// An address in a range and in none of the exceptions; what it is worth where it is a pod's or a node's differs.
+    Block {
         end: End,
-        ranges: Vec<IpNet>,
+        range: IpNet,
         except: Vec<IpNet>,
+        pods: Truth,
+        nodes: Truth,
     },
     /// Any address, pods' among them.
     Address {
@@ -110,20 +116,44 @@ pub(super) enum Condition {
     External {
         end: End,
     },
-    /// The client is on the server's own node, and no pod.
+    /// The client is on the server's own node, and has no address of its own.
     OwnNode,
+    /// A node's own programs, or pods that use its network: of the node that the other end runs on, of another, or any.
+    Host {
+        end: End,
+        own: Option<bool>,
+    },
     Port(Ports),
     /// The name of a port of the server's pod.
     NamedPort {
         name: Arc<str>,
         transport: Transport,
     },
+    /// The server is a pod, and listens on one of these. A Service's port is none of them.
+    PodPort(Vec<u16>),
+    /// The server is a pod whose kubelet probes this port.
+    ProbePort,
     Method(Vec<Pattern>),
     Path(Vec<Pattern>),
     /// Both ends have shown certificates: proven, or inferred from what only a mesh's proxies say.
     MutualTls,
+    /// What the client's ServiceAccount is called in a certificate of its mesh.
+    CertificateName {
+        certificate: Certificate,
+        names: Vec<Pattern>,
+    },
+    /// Of the PeerAuthentications, this setting decides, and asks for mutual TLS.
+    Strict {
+        modes: Arc<PeerModes>,
+        setting: usize,
+    },
     /// A verified token, by `issuer/subject`.
     RequestPrincipal(Vec<Pattern>),
+    /// What a verified token says.
+    Claim {
+        claim: Claim,
+        values: Vec<Pattern>,
+    },
     /// Cannot be told from flows.
     Unseen(&'static str),
 }
@@ -143,33 +173,12 @@ pub(super) struct Ports {
     pub range: Option<(u16, u16)>,
 }
 
-/// A text, or its beginning or end: `abc`, `abc*`, `*abc`, and `*` for any that is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Pattern {
-    Exact(Arc<str>),
-    Prefix(Arc<str>),
-    Suffix(Arc<str>),
-    Present,
-}
-
-impl Pattern {
-    pub fn of(text: &str) -> Self {
-        match (text.strip_suffix('*'), text.strip_prefix('*')) {
-            (Some(""), _) => Self::Present,
-            (Some(prefix), _) => Self::Prefix(prefix.into()),
-            (None, Some(suffix)) => Self::Suffix(suffix.into()),
-            (None, None) => Self::Exact(text.into()),
-        }
-    }
-
-    pub fn matches(&self, text: &str) -> bool {
-        match self {
-            Self::Exact(wanted) => **wanted == *text,
-            Self::Prefix(prefix) => text.starts_with(&**prefix),
-            Self::Suffix(suffix) => text.ends_with(&**suffix),
-            Self::Present => !text.is_empty(),
-        }
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    Issuer,
+    Subject,
+    /// Any one of them.
+    Audience,
 }
 
 impl Condition {
@@ -181,6 +190,7 @@ impl Condition {
             Self::All(parts) => parts.iter().fold(Truth::Yes, |truth, part| truth.and(|| part.holds(query))),
             Self::Any(parts) => parts.iter().fold(Truth::No, |truth, part| truth.or(|| part.holds(query))),
             Self::Not(part) => !part.holds(query),
+            Self::Shared(condition) => condition.holds(query),
             Self::Pods { end, namespaces, pods } => is_pod(query, *end, namespaces, pods),
             Self::ServiceAccount { end, namespace, name } => match query.end(*end) {
                 Identity::Unknown(_) => Truth::Unknown(end.unknown()),
@@ -189,15 +199,18 @@ impl Condition {
                     .is_some_and(|account| namespace.matches(account.0) && name.matches(account.1))
                     .into(),
             },
-            Self::Outside { end, ranges, except } => match query.end(*end) {
-                Identity::Unknown(_) => Truth::Unknown(end.unknown()),
-                Identity::Pod(_) | Identity::ServiceAccount { .. } => Truth::No,
-                Identity::Node(_) | Identity::External => {
-                    let ip = query.ip(*end);
-                    let within = |ranges: &[IpNet]| ranges.iter().any(|range| range.contains(&ip));
-                    (within(ranges) && !within(except)).into()
+            Self::Block { end, range, except, pods, nodes } => {
+                let ip = query.ip(*end);
+                let inside = || range.contains(&ip) && !except.iter().any(|range| range.contains(&ip));
+                match query.end(*end) {
+                    Identity::Unknown(_) => Truth::Unknown(end.unknown()),
+                    Identity::External => inside().into(),
+                    Identity::Pod(pod) if !pod.host_network => Truth::from(inside()).and(|| *pods),
+                    // The address is the Service's.
+                    Identity::ServiceAccount { .. } => pods.and(|| Truth::Unknown("service-backend")),
+                    Identity::Pod(_) | Identity::Node(_) => Truth::from(inside()).and(|| *nodes),
                 }
-            },
+            }
             Self::Address { end, ranges } => {
                 let ip = query.ip(*end);
                 ranges.iter().any(|range| range.contains(&ip)).into()
@@ -210,9 +223,14 @@ impl Condition {
                 Identity::Unknown(_) => Truth::Unknown(end.unknown()),
                 identity => matches!(identity, Identity::External).into(),
             },
-            Self::OwnNode => is_own_node(query),
+            Self::OwnNode => is_host(query, End::Client, Some(true)),
+            Self::Host { end, own } => is_host(query, *end, *own),
             Self::Port(ports) => ports.holds(query),
             Self::NamedPort { name, transport } => named_port(query, name, *transport),
+            Self::PodPort(ports) => (query.server.pod().is_some() && ports.contains(&query.port)).into(),
+            Self::ProbePort => {
+                query.server.pod().is_some_and(|pod| pod.probe_ports.contains(&query.port)).into()
+            }
             Self::Method(methods) => match query.http {
                 None => Truth::Unknown(HTTP_UNSEEN),
                 Some(facts) => methods.iter().any(|method| method.matches(facts.method)).into(),
@@ -228,7 +246,28 @@ impl Condition {
                 EncryptionStatus::Tls => Truth::Unknown("client-certificate-unseen"),
                 EncryptionStatus::Unknown => Truth::Unknown("encryption-unknown"),
             },
-            Self::RequestPrincipal(principals) => request_principal(query, principals),
+            Self::CertificateName { certificate, names } => match query.client {
+                Identity::Unknown(_) => Truth::Unknown(End::Client.unknown()),
+                identity => identity
+                    .service_account()
+                    .is_some_and(|(namespace, name)| {
+                        names.iter().any(|pattern| certificate.names(pattern, namespace, name))
+                    })
+                    .into(),
+            },
+            Self::Strict { modes, setting } => modes.asks_by(*setting, query),
+            Self::RequestPrincipal(principals) => of_token(query, |token| {
+                let (Some(issuer), Some(subject)) = (&token.issuer, &token.subject) else { return false };
+                principals.iter().any(|pattern| pattern.matches_joined(&[&**issuer, "/", &**subject]))
+            }),
+            Self::Claim { claim, values } => of_token(query, |token| {
+                let says = |said: &Arc<str>| values.iter().any(|pattern| pattern.matches(said));
+                match claim {
+                    Claim::Issuer => token.issuer.as_ref().is_some_and(says),
+                    Claim::Subject => token.subject.as_ref().is_some_and(says),
+                    Claim::Audience => token.audiences.iter().any(says),
+                }
+            }),
             Self::Unseen(reason) => Truth::Unknown(reason),
         }
     }
@@ -240,7 +279,8 @@ impl Condition {
         match self {
             Self::All(parts) | Self::Any(parts) => parts.iter().any(Self::asks_of_requests),
             Self::Not(part) => part.asks_of_requests(),
-            Self::Method(_) | Self::Path(_) | Self::RequestPrincipal(_) => true,
+            Self::Shared(part) => part.asks_of_requests(),
+            Self::Method(_) | Self::Path(_) | Self::RequestPrincipal(_) | Self::Claim { .. } => true,
             _ => false,
         }
     }
@@ -251,6 +291,13 @@ impl End {
         match self {
             Self::Client => "client-unknown",
             Self::Server => "server-unknown",
+        }
+    }
+
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
         }
     }
 }
@@ -287,20 +334,28 @@ fn is_pod(query: &Query<'_>, end: End, namespaces: &Namespaces, pods: &Selector)
         },
     };
     of_namespace.and(|| match pod {
+        // Some plugins know such a pod by its labels, to most it is its node (kubernetes.io, "Network Policies").
+        Some(pod) if pod.host_network => {
+            Truth::from(pods.matches(|key| pod.label(key))).and(|| Truth::Unknown("host-network"))
+        }
         _ if pods.is_empty() => Truth::Yes,
         Some(pod) => pods.matches(|key| pod.label(key)).into(),
         None => Truth::Unknown("service-backend"),
     })
 }
 
-fn is_own_node(query: &Query<'_>) -> Truth {
-    match (query.client, query.server) {
-        (Identity::Node(node), Identity::Pod(pod)) => match &pod.node {
-            Some(own) => (own == node).into(),
-            None => Truth::Unknown("node-unknown"),
-        },
-        (Identity::Unknown(_), _) => Truth::Unknown(End::Client.unknown()),
-        _ => Truth::No,
+fn is_host(query: &Query<'_>, end: End, own: Option<bool>) -> Truth {
+    let node = match query.end(end) {
+        Identity::Unknown(_) => return Truth::Unknown(end.unknown()),
+        Identity::Node(node) => Some(node),
+        Identity::Pod(pod) if pod.host_network => pod.node.as_ref(),
+        Identity::Pod(_) | Identity::ServiceAccount { .. } | Identity::External => return Truth::No,
+    };
+    let Some(own) = own else { return Truth::Yes };
+    let Some(other) = query.end(end.other()).pod() else { return (!own).into() };
+    match (node, &other.node) {
+        (Some(one), Some(other)) => ((one == other) == own).into(),
+        _ => Truth::Unknown("node-unknown"),
     }
 }
 
@@ -321,18 +376,16 @@ fn named_port(query: &Query<'_>, name: &str, transport: Transport) -> Truth {
     }
 }
 
-fn request_principal(query: &Query<'_>, principals: &[Pattern]) -> Truth {
+fn of_token(query: &Query<'_>, says: impl FnOnce(&TokenFacts) -> bool) -> Truth {
     let Some(authentication) = query.authentication else { return Truth::Unknown(HTTP_UNSEEN) };
     match authentication.status {
         AuthenticationStatus::None | AuthenticationStatus::Invalid => Truth::No,
         AuthenticationStatus::Present => Truth::Unknown("token-unverified"),
         AuthenticationStatus::Unknown => Truth::Unknown("credential-unseen"),
-        AuthenticationStatus::Verified => {
-            let Some(token) = &authentication.token else { return Truth::Unknown("token-unverified") };
-            let (Some(issuer), Some(subject)) = (&token.issuer, &token.subject) else { return Truth::No };
-            let principal = format!("{issuer}/{subject}");
-            principals.iter().any(|pattern| pattern.matches(&principal)).into()
-        }
+        AuthenticationStatus::Verified => match &authentication.token {
+            Some(token) => says(token).into(),
+            None => Truth::Unknown("token-unverified"),
+        },
     }
 }
 

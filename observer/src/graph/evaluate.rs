@@ -3,11 +3,12 @@ use std::sync::Arc;
 
 use super::compile::{Declared, Graph};
 use super::condition::{End, plain_path};
-use super::policies::Opinion;
-use super::service_graph::{Client, Edge, HttpRule, Server};
+use super::policies::{Opinion, rank};
+use super::service_graph::{Client, Edge, Exception, HttpRule, Server};
 pub use crate::crd::{Authentication as AuthenticationRequirement, Encryption as EncryptionRequirement};
 use crate::model::{
-    Authentication, Declaration, DeclarationStatus, EncryptionStatus, Identity, Label, Transport,
+    Authentication, Declaration, DeclarationStatus, EncryptionStatus, FindingKind, Identity, Label,
+    Timestamp, Transport,
 };
 
 /// A flow, or one request of it.
@@ -72,6 +73,10 @@ pub struct Evaluation {
     pub authentication: AuthenticationRequirement,
     /// A verified token must carry one of these; empty: any will do.
     pub audiences: Arc<[Arc<str>]>,
+    /// An edge of a ServiceGraph asks for these.
+    pub by_edge: bool,
+    /// What [`Graph::exceptions`] answers, where somebody asked.
+    pub exceptions: Vec<(FindingKind, Arc<str>)>,
 }
 
 /// How well an edge fits, best last.
@@ -85,7 +90,28 @@ enum Fit {
     Yes,
 }
 
+impl Exception {
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
+}
+
 impl Graph {
+    /// The findings that graphs leave out of this flow at `now`, and why.
+    #[must_use]
+    pub fn exceptions(&self, query: &Query<'_>, now: Timestamp) -> Vec<(FindingKind, Arc<str>)> {
+        // Those of the server's namespace, and of the client's where the server is outside of the cluster.
+        let speaker = query.server.service_account().or_else(|| query.client.service_account());
+        let Some(all) = speaker.and_then(|(namespace, _)| self.exceptions.get(namespace)) else {
+            return Vec::new();
+        };
+        all.iter()
+            .filter(|exception| !exception.is_over(now))
+            .filter(|exception| is_from(&exception.from, query) && is_to(&exception.to, query))
+            .map(|exception| (exception.finding, exception.reason.clone()))
+            .collect()
+    }
+
     /// Whether anybody declared this. Allocates only where sources disagree.
     ///
     /// Of several kinds of sources, one that does not expect the flow wins, then one that cannot tell, then one that
@@ -97,6 +123,16 @@ impl Graph {
     pub fn evaluate(&self, query: &Query<'_>) -> Evaluation {
         let mut evaluation = self.of_service_graphs(query);
         self.policies.opinions(query, |opinion| weigh(&mut evaluation.declaration, opinion, query));
+        if let Some(reason) = self.policies.unknown_end(query) {
+            let declaration = &mut evaluation.declaration;
+            if rank(DeclarationStatus::Unevaluable, None)
+                > rank(declaration.status, declaration.reason.as_deref())
+            {
+                let reason = Some(reason.into());
+                *declaration =
+                    Declaration { status: DeclarationStatus::Unevaluable, reason, ..Declaration::default() };
+            }
+        }
         evaluation
     }
 
@@ -185,6 +221,8 @@ impl Graph {
                     false => self.no_audiences.clone(),
                 },
                 declaration: others.declaration,
+                by_edge: true,
+                exceptions: Vec::new(),
             },
             None => Evaluation {
                 declaration: Declaration {
@@ -197,6 +235,8 @@ impl Graph {
                 encryption: edge.encryption,
                 authentication: edge.authentication,
                 audiences: edge.audiences.clone(),
+                by_edge: true,
+                exceptions: Vec::new(),
             },
         }
     }
@@ -217,22 +257,18 @@ impl Graph {
             encryption: EncryptionRequirement::default(),
             authentication: AuthenticationRequirement::default(),
             audiences: self.no_audiences.clone(),
+            by_edge: false,
+            exceptions: Vec::new(),
         }
     }
 }
 
 /// Puts what another kind of source says beside what is known so far.
 fn weigh(declaration: &mut Declaration, opinion: Opinion<'_>, query: &Query<'_>) {
-    use DeclarationStatus::{Allowed, Unevaluable, Unexpected, Ungoverned};
+    use DeclarationStatus::{Allowed, Unevaluable, Unexpected};
     let (status, reason) = match query.client {
         Identity::Unknown(_) => (Unevaluable, Some("client-unknown")),
         _ => (opinion.status, opinion.reason),
-    };
-    let rank = |status, reason: Option<&str>| match status {
-        Ungoverned => 0,
-        Allowed => 1 + u8::from(reason.is_some()),
-        Unevaluable => 3,
-        Unexpected => 4,
     };
     let source = &opinion.policy.source;
     match (declaration.status, status) {
@@ -265,12 +301,27 @@ fn fit(edge: &Edge, query: &Query<'_>) -> Fit {
     }
 }
 
+fn is_to(server: &Server, query: &Query<'_>) -> bool {
+    match server {
+        Server::ServiceAccount(wanted) => query
+            .server
+            .service_account()
+            .is_some_and(|(_, name)| wanted.as_ref().is_none_or(|wanted| wanted == name)),
+        Server::External => matches!(query.server, Identity::External),
+        Server::Range(range) => {
+            matches!(query.server, Identity::Node(_) | Identity::External)
+                && range.contains(&query.ip(End::Server))
+        }
+    }
+}
+
 fn is_from(client: &Client, query: &Query<'_>) -> bool {
     match client {
         Client::Anybody => true,
         Client::ServiceAccount { namespace, name } => query.client.service_account().is_some_and(|account| {
-            namespace.as_ref().is_none_or(|namespace| namespace == account.0)
-                && name.as_ref().is_none_or(|name| name == account.1)
+            // Names differ more often than namespaces.
+            name.as_ref().is_none_or(|name| name == account.1)
+                && namespace.as_ref().is_none_or(|namespace| namespace == account.0)
         }),
         Client::Node => matches!(query.client, Identity::Node(_)),
         Client::External => matches!(query.client, Identity::External),

@@ -12,12 +12,13 @@ pub enum GraphKind {
     IstioPeerAuthentication,
     LinkerdServer,
     LinkerdAuthorizationPolicy,
+    LinkerdServerAuthorization,
     LinkerdMeshTlsAuthentication,
     LinkerdNetworkAuthentication,
 }
 
 impl GraphKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ServiceGraph,
         Self::NetworkPolicy,
         Self::CiliumNetworkPolicy,
@@ -25,6 +26,7 @@ impl GraphKind {
         Self::IstioPeerAuthentication,
         Self::LinkerdServer,
         Self::LinkerdAuthorizationPolicy,
+        Self::LinkerdServerAuthorization,
         Self::LinkerdMeshTlsAuthentication,
         Self::LinkerdNetworkAuthentication,
     ];
@@ -44,6 +46,7 @@ impl GraphKind {
             Self::IstioAuthorizationPolicy | Self::IstioPeerAuthentication => "security.istio.io",
             Self::LinkerdServer
             | Self::LinkerdAuthorizationPolicy
+            | Self::LinkerdServerAuthorization
             | Self::LinkerdMeshTlsAuthentication
             | Self::LinkerdNetworkAuthentication => "policy.linkerd.io",
         }
@@ -58,6 +61,7 @@ impl GraphKind {
             Self::IstioAuthorizationPolicy | Self::LinkerdAuthorizationPolicy => "AuthorizationPolicy",
             Self::IstioPeerAuthentication => "PeerAuthentication",
             Self::LinkerdServer => "Server",
+            Self::LinkerdServerAuthorization => "ServerAuthorization",
             Self::LinkerdMeshTlsAuthentication => "MeshTLSAuthentication",
             Self::LinkerdNetworkAuthentication => "NetworkAuthentication",
         }
@@ -73,6 +77,7 @@ impl GraphKind {
             Self::IstioAuthorizationPolicy | Self::LinkerdAuthorizationPolicy => "authorizationpolicies",
             Self::IstioPeerAuthentication => "peerauthentications",
             Self::LinkerdServer => "servers",
+            Self::LinkerdServerAuthorization => "serverauthorizations",
             Self::LinkerdMeshTlsAuthentication => "meshtlsauthentications",
             Self::LinkerdNetworkAuthentication => "networkauthentications",
         }
@@ -87,6 +92,7 @@ impl GraphKind {
             Self::IstioAuthorizationPolicy | Self::IstioPeerAuthentication => SourceKind::Istio,
             Self::LinkerdServer
             | Self::LinkerdAuthorizationPolicy
+            | Self::LinkerdServerAuthorization
             | Self::LinkerdMeshTlsAuthentication
             | Self::LinkerdNetworkAuthentication => SourceKind::Linkerd,
         }

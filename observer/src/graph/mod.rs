@@ -10,18 +10,28 @@
 //! - `pathPrefix` ends at a segment's boundary: `/charge` covers `/charge` and `/charge/1`, not `/charger`. A trailing
 //!   `/` changes nothing.
 //! - Where several edges allow a flow, the weakest of what they ask for is asked for.
+//!
+//! Of imported policies ([`GraphKind`]), each kind is one set, for each direction: ingress governs the server, egress the
+//! client, and a flow needs both. NetworkPolicy and CiliumNetworkPolicy are one set where there are any of the latter.
 
 mod compile;
 mod condition;
 mod declarations;
 mod error;
 mod evaluate;
+mod expression;
 mod import;
 mod kinds;
+mod listing;
+mod mesh;
+mod pattern;
 mod policies;
 mod policy;
 mod selector;
 mod service_graph;
+
+#[cfg(test)]
+mod disagreement_tests;
 
 pub use compile::{Graph, Warning};
 pub use declarations::{Declarations, MAX_OBJECTS, ObjectName};

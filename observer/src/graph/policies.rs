@@ -1,8 +1,8 @@
 //! Which policies govern a flow, and what those of each kind say of it together.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::compile::HashMap;
 use super::condition::{HTTP_UNSEEN, Truth};
 use super::evaluate::Query;
 use super::policy::{Action, Direction, Policy, SourceKind};
@@ -12,27 +12,50 @@ use crate::model::{DeclarationStatus, Identity, Pod};
 #[derive(Debug, Default)]
 pub(super) struct Policies {
     all: Vec<Policy>,
-    of_namespace: HashMap<Arc<str>, Places>,
-    of_every_namespace: Places,
+    /// The kinds that there are; what follows has a place for each.
+    sums: Vec<SourceKind>,
+    of_namespace: HashMap<Arc<str>, BothWays>,
+    of_every_namespace: BothWays,
+    ingress: bool,
+    egress: bool,
+    cilium: bool,
 }
 
+/// By direction, and then by kind.
+type BothWays = [Vec<Places>; 2];
+
 /// Places in [`Policies::all`].
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Places {
     /// By one of the labels that their selectors ask for: a pod without it is not governed.
-    by_label: HashMap<Arc<str>, HashMap<Arc<str>, Vec<usize>>>,
+    by_label: Vec<(Arc<str>, HashMap<Arc<str>, Vec<usize>>)>,
     others: Vec<usize>,
 }
 
-/// What the policies of one kind say of a flow in one direction.
+/// What the policies of one kind say of a flow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opinion<'p> {
-    pub kind: SourceKind,
     pub status: DeclarationStatus,
     pub policy: &'p Policy,
     /// The rule that decided, if one did.
     pub clause: Option<&'p Arc<str>>,
     pub reason: Option<&'static str>,
+}
+
+impl Opinion<'_> {
+    fn rank(&self) -> u8 {
+        rank(self.status, self.reason)
+    }
+}
+
+/// The less a flow is expected, the more it weighs.
+pub(super) fn rank(status: DeclarationStatus, reason: Option<&str>) -> u8 {
+    match status {
+        DeclarationStatus::Ungoverned => 0,
+        DeclarationStatus::Allowed => 1 + u8::from(reason.is_some()),
+        DeclarationStatus::Unevaluable => 3,
+        DeclarationStatus::Unexpected => 4,
+    }
 }
 
 /// What has been gathered of one kind and direction.
@@ -50,17 +73,29 @@ struct Tally<'p> {
 
 impl Policies {
     pub fn new(all: Vec<Policy>) -> Self {
-        let mut policies = Self::default();
+        let mut policies = Self {
+            ingress: all.iter().any(|policy| policy.direction == Direction::Ingress),
+            egress: all.iter().any(|policy| policy.direction == Direction::Egress),
+            cilium: all.iter().any(|policy| policy.kind == SourceKind::Cilium),
+            ..Self::default()
+        };
+        let sums = |kind| policies.sum_of(kind);
+        let present = |kind: &SourceKind| all.iter().any(|policy| sums(policy.kind) == *kind);
+        policies.sums = SourceKind::ALL.into_iter().filter(present).collect();
+        let empty: BothWays = std::array::from_fn(|_| vec![Places::default(); policies.sums.len()]);
+        policies.of_every_namespace = empty.clone();
         for (place, policy) in all.iter().enumerate() {
-            let places = match &policy.subject.namespace {
-                Some(namespace) => policies.of_namespace.entry(namespace.clone()).or_default(),
+            let kind = policies.sum_of(policy.kind);
+            let sum = policies.sums.iter().position(|known| *known == kind).unwrap_or_default();
+            let both_ways = match &policy.subject.namespace {
+                Some(namespace) => {
+                    policies.of_namespace.entry(namespace.clone()).or_insert_with(|| empty.clone())
+                }
                 None => &mut policies.of_every_namespace,
             };
+            let places = &mut both_ways[policy.direction as usize][sum];
             match policy.subject.pods.match_labels.first_key_value() {
-                Some((key, value)) => {
-                    let of_key = places.by_label.entry(key.clone()).or_default();
-                    of_key.entry(value.clone()).or_default().push(place);
-                }
+                Some((key, value)) => places.of_key(key).entry(value.clone()).or_default().push(place),
                 None => places.others.push(place),
             }
         }
@@ -72,68 +107,104 @@ impl Policies {
         self.all.is_empty()
     }
 
-    pub fn all(&self) -> &[Policy] {
-        &self.all
-    }
-
-    /// What each kind says that governs the flow, in either direction.
+    /// What each kind says that governs the flow: of its two directions, the one that expects it less.
     pub fn opinions<'p>(&'p self, query: &Query<'_>, mut tell: impl FnMut(Opinion<'p>)) {
-        if self.is_empty() {
+        if self.is_empty() || is_within_pod(query) {
             return;
         }
-        for (direction, subject) in [(Direction::Ingress, query.server), (Direction::Egress, query.client)] {
-            let mut tallies = [Tally::default(); SourceKind::ALL.len()];
-            self.governing(subject, |policy| {
-                if policy.direction == direction {
-                    tallies[policy.kind as usize].take(policy, query);
-                }
-            });
-            for (kind, tally) in SourceKind::ALL.into_iter().zip(tallies) {
-                if let Some(opinion) = tally.opinion(kind) {
-                    tell(opinion);
-                }
+        for sum in 0..self.sums.len() {
+            let ingress = self.tally(Direction::Ingress, sum, query.server, query);
+            let egress = self.tally(Direction::Egress, sum, query.client, query);
+            let opinions = [ingress.opinion(), egress.opinion()].into_iter().flatten();
+            if let Some(worst) =
+                opinions.reduce(|one, other| if other.rank() > one.rank() { other } else { one })
+            {
+                tell(worst);
             }
         }
     }
 
-    /// The policies whose subject this is, or may be.
-    fn governing<'p>(&'p self, subject: &Identity, mut tell: impl FnMut(&'p Policy)) {
-        let Some((namespace, account)) = subject.service_account() else { return };
+    /// An end is not known, and may be one that a policy governs.
+    pub fn unknown_end(&self, query: &Query<'_>) -> Option<&'static str> {
+        match (query.server, query.client) {
+            (Identity::Unknown(_), _) if self.ingress => Some("server-unknown"),
+            (_, Identity::Unknown(_)) if self.egress => Some("client-unknown"),
+            _ => None,
+        }
+    }
+
+    /// Where Cilium's policies are, Cilium enforces those of Kubernetes too, as one set: what either allows is allowed
+    /// (docs.cilium.io, "Network Policy").
+    fn sum_of(&self, kind: SourceKind) -> SourceKind {
+        match kind {
+            SourceKind::NetworkPolicy if self.cilium => SourceKind::Cilium,
+            kind => kind,
+        }
+    }
+
+    /// What the policies of one kind come to whose subject this is, or may be.
+    fn tally<'p>(
+        &'p self,
+        direction: Direction,
+        sum: usize,
+        subject: &Identity,
+        query: &Query<'_>,
+    ) -> Tally<'p> {
+        let mut tally = Tally::default();
+        let Some((namespace, account)) = subject.service_account() else { return tally };
         let pod = subject.pod();
         // Policies do not reach pods that use their node's network.
         if pod.is_some_and(|pod| pod.host_network) {
-            return;
+            return tally;
         }
-        for places in [self.of_namespace.get(namespace), Some(&self.of_every_namespace)].into_iter().flatten()
-        {
+        let own = self.of_namespace.get(namespace);
+        for both_ways in own.into_iter().chain([&self.of_every_namespace]) {
+            let places = &both_ways[direction as usize][sum];
             let mut consider = |place: usize| {
                 let policy = &self.all[place];
                 let accounts = &policy.subject.service_accounts;
-                let means = pod.is_none_or(|pod| policy.subject.pods.matches(|key| pod.label(key)));
+                // Its first label led here.
+                let means = pod.is_none_or(|pod| policy.subject.pods.matches_further(|key| pod.label(key)));
                 if means && (accounts.is_empty() || accounts.iter().any(|name| name.matches(account))) {
-                    tell(policy);
+                    tally.take(policy, query);
                 }
             };
             places.others.iter().copied().for_each(&mut consider);
             places.with_labels_of(pod.map(|pod| &**pod), &mut consider);
         }
+        tally
+    }
+}
+
+/// Nothing stands between a pod and itself: policies of no kind are asked there.
+fn is_within_pod(query: &Query<'_>) -> bool {
+    match (query.client, query.server) {
+        (Identity::Pod(client), Identity::Pod(server)) => client.uid == server.uid,
+        _ => false,
     }
 }
 
 impl Places {
     /// Without a pod, its labels are not known: it may be any.
     fn with_labels_of(&self, pod: Option<&Pod>, consider: &mut impl FnMut(usize)) {
-        let Some(pod) = pod else {
-            self.by_label.values().flat_map(HashMap::values).flatten().copied().for_each(consider);
-            return;
-        };
-        if self.by_label.is_empty() {
-            return;
+        for (key, of_key) in &self.by_label {
+            match pod {
+                Some(pod) => {
+                    let places = pod.label(key).and_then(|value| of_key.get(value));
+                    places.into_iter().flatten().copied().for_each(&mut *consider);
+                }
+                None => of_key.values().flatten().copied().for_each(&mut *consider),
+            }
         }
-        for (key, value) in pod.labels() {
-            let places = self.by_label.get(key).and_then(|of_key| of_key.get(value));
-            places.into_iter().flatten().copied().for_each(&mut *consider);
-        }
+    }
+
+    /// There are few keys, and more labels of a pod.
+    fn of_key(&mut self, key: &Arc<str>) -> &mut HashMap<Arc<str>, Vec<usize>> {
+        let place = self.by_label.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
+            self.by_label.push((key.clone(), HashMap::default()));
+            self.by_label.len() - 1
+        });
+        &mut self.by_label[place].1
     }
 }
 
@@ -159,6 +230,14 @@ impl<'p> Tally<'p> {
             },
         }
         for rule in &policy.rules {
+            // What is settled already need not be asked again.
+            let settled = match rule.action {
+                Action::Deny => self.denied.is_some(),
+                Action::Allow => self.allowed.is_some(),
+            };
+            if settled {
+                continue;
+            }
             match (rule.action, rule.when.holds(query).and(|| governs)) {
                 (_, Truth::No) => {}
                 (Action::Deny, Truth::Yes) => {
@@ -184,9 +263,9 @@ impl<'p> Tally<'p> {
     }
 
     /// `None`: nobody of this kind governs the flow.
-    fn opinion(self, kind: SourceKind) -> Option<Opinion<'p>> {
+    fn opinion(self) -> Option<Opinion<'p>> {
         use DeclarationStatus::{Allowed, Unevaluable, Unexpected};
-        let of = |status, policy, clause, reason| Some(Opinion { kind, status, policy, clause, reason });
+        let of = |status, policy, clause, reason| Some(Opinion { status, policy, clause, reason });
         if let Some((policy, clause)) = self.denied {
             return of(Unexpected, policy, Some(clause), None);
         }
@@ -195,7 +274,10 @@ impl<'p> Tally<'p> {
             (Some((policy, true)), _) => (Truth::Yes, policy),
             (Some((policy, false)), None) => (Truth::No, policy),
             (_, Some((policy, reason))) => (Truth::Unknown(reason), policy),
-            (None, None) => return None,
+            (None, None) => {
+                let (policy, clause, reason) = self.maybe_denied?;
+                return of(Unevaluable, policy, Some(clause), Some(reason));
+            }
         };
         if let Some((policy, clause, reason)) = self.maybe_denied {
             // Whether a rule denies it does not matter where none allows it.

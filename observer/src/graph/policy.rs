@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::condition::{Condition, Pattern};
+use super::condition::Condition;
+use super::pattern::Pattern;
 use super::selector::Selector;
 
 /// Where a declaration comes from. Policies of one kind add up; what kinds say of a flow is weighed against one another.

@@ -39,6 +39,12 @@ impl Selector {
             && self.match_expressions.iter().all(|expression| expression.matches(label(&expression.key)))
     }
 
+    /// As [`Selector::matches`], for whom the first of `match_labels` holds already.
+    pub fn matches_further<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+        self.match_labels.iter().skip(1).all(|(key, value)| label(key) == Some(&**value))
+            && self.match_expressions.iter().all(|expression| expression.matches(label(&expression.key)))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.match_labels.is_empty() && self.match_expressions.is_empty()
     }

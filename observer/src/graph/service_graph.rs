@@ -7,8 +7,11 @@ use serde::Deserialize;
 use super::error::GraphError;
 use super::evaluate::{AuthenticationRequirement, EncryptionRequirement};
 use crate::crd;
+use crate::model::{FindingKind, Timestamp};
 
 const KIND: &str = "ServiceGraph";
+/// A metric label should stay one: in characters.
+const MAX_REASON: usize = 64;
 
 /// A checked ServiceGraph.
 #[derive(Clone, Debug)]
@@ -20,6 +23,18 @@ pub struct ServiceGraph {
     /// Governs every ServiceAccount of its namespace, not just those in `to`.
     pub(super) whole_namespace: bool,
     pub(super) edges: Vec<Edge>,
+    pub(super) exceptions: Vec<Exception>,
+}
+
+/// Findings that are left out of calls between these ends.
+#[derive(Clone, Debug)]
+pub(super) struct Exception {
+    pub(super) finding: FindingKind,
+    pub(super) from: Client,
+    pub(super) to: Server,
+    pub(super) reason: Arc<str>,
+    /// Not after this moment.
+    pub(super) until: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -118,8 +133,16 @@ impl ServiceGraph {
                 checked.map_err(|(key, message)| field(format!("spec.edges[{number}].{key}"), message))?,
             );
         }
+        let mut exceptions = Vec::with_capacity(raw.spec.exceptions.len());
+        for (number, exception) in raw.spec.exceptions.into_iter().enumerate() {
+            let checked = check_exception(exception, &namespace);
+            exceptions.push(
+                checked
+                    .map_err(|(key, message)| field(format!("spec.exceptions[{number}].{key}"), message))?,
+            );
+        }
         let whole_namespace = raw.spec.governs == crd::Governs::Namespace;
-        Ok(Self { file, namespace, name: name.into(), whole_namespace, edges })
+        Ok(Self { file, namespace, name: name.into(), whole_namespace, edges, exceptions })
     }
 }
 
@@ -175,6 +198,33 @@ fn check_edge(raw: crd::Edge, namespace: &Arc<str>) -> Result<Edge, Fault> {
         encryption: raw.encryption,
         authentication: raw.authentication,
         audiences: raw.audiences.into(),
+    })
+}
+
+fn check_exception(raw: crd::Exception, namespace: &Arc<str>) -> Result<Exception, Fault> {
+    let finding = match raw.finding.parse::<FindingKind>() {
+        Ok(finding) => finding,
+        Err(why) => return fault("finding", why),
+    };
+    let reason = raw.reason.trim();
+    if reason.is_empty() || reason.chars().count() > MAX_REASON || reason.contains(char::is_control) {
+        return fault(
+            "reason",
+            format!("must have 1 to {MAX_REASON} printable characters: it is a metric's label"),
+        );
+    }
+    let moment = |text: String| serde_json::from_value::<Timestamp>(serde_json::Value::String(text));
+    let until = match raw.until.map(moment).transpose() {
+        Ok(until) => until,
+        Err(_) => return fault("until", "is no moment; write it as 2027-01-31T12:00:00Z"),
+    };
+    let every_server = Server::ServiceAccount(None);
+    Ok(Exception {
+        finding,
+        from: raw.from.map_or(Ok(Client::Anybody), |end| check_client(end, namespace))?,
+        to: raw.to.map_or(Ok(every_server), |end| check_server(end, namespace))?,
+        reason: reason.into(),
+        until,
     })
 }
 

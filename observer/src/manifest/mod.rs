@@ -56,7 +56,11 @@ pub fn read(path: &Path) -> Result<Vec<Document>, ManifestError> {
     Ok(documents)
 }
 
-fn files(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
+/// The file `path`, or the *.yaml, *.yml and *.json in the directory `path`, by name.
+///
+/// # Errors
+/// It cannot be read, or the directory has none.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
     let unreadable = |source| ManifestError::Read { file: path.to_owned(), source };
     if !fs::metadata(path).map_err(unreadable)?.is_dir() {
         return Ok(vec![path.to_owned()]);

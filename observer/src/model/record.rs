@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Authentication, AuthenticationStatus, Declaration, Encryption, FindingKind, Kind, Timestamp, Transport,
-    Workload,
+    Authentication, AuthenticationStatus, Declaration, Encryption, FindingKind, Kind, Template, Timestamp,
+    Transport, Workload,
 };
 
 /// Which end of the flow the record comes from.
@@ -211,6 +211,9 @@ pub struct Party {
     pub service: Option<Arc<str>>,
     pub ip: IpAddr,
     pub port: u16,
+    /// What the pod has in common with the others of its workload; not part of what is written.
+    #[serde(skip)]
+    pub template: Option<Arc<Template>>,
 }
 
 /// Requests of a flow, by what they showed of their sender.

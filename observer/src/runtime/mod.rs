@@ -104,6 +104,8 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     let verifier = Verifier::new(trust.issuers(), api_audiences(settings));
     let probe = load_probe(settings, &root, &metrics)?;
     describe(&metrics, &index, &graph);
+    sinks.board.begun(start);
+    sinks.board.declare(graph.listing());
     let resolver = Resolver::new(index, &root.path, start)
         .with_context(|| format!("cannot read {}; run as root", root.path.display()))?;
     let pipeline_settings = pipeline::Settings {

@@ -181,6 +181,9 @@ impl Observation {
         }
         self.metrics.lost_total("token", self.pipeline.forgotten_sightings());
         self.metrics.open_flows(self.pipeline.open_flows());
+        let (active, expired) = self.pipeline.exceptions(now);
+        self.metrics.declared_exceptions("active", active);
+        self.metrics.declared_exceptions("expired", expired);
         if let Some(hearing) = &mut self.hearing {
             hearing.keep_house(self.pipeline.index(), &self.metrics, now);
         }

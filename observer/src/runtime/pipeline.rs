@@ -332,6 +332,12 @@ impl Pipeline {
         &mut self.verifier
     }
 
+    /// Of the graphs: in force, and over.
+    #[must_use]
+    pub fn exceptions(&self, now: Timestamp) -> (usize, usize) {
+        self.world.graph.count_exceptions(now)
+    }
+
     #[must_use]
     pub fn open_flows(&self) -> usize {
         self.table.len()

@@ -83,5 +83,6 @@ fn party(identity: &Identity, address: Endpoint, service: Option<Arc<str>>) -> P
         service,
         ip: address.ip,
         port: address.port,
+        template: pod.map(|pod| pod.template.clone()),
     }
 }

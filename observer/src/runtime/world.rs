@@ -20,7 +20,7 @@ use crate::model::{
 use crate::posture::{Seen, TokenSeen};
 use crate::protocol::{self, Interest};
 use crate::sink::Sinks;
-use crate::verdict::{self, Exemptions, RequestFacts, Situation, Verdict};
+use crate::verdict::{self, Demand, Demands, Exemptions, RequestFacts, Situation, Verdict};
 
 /// Everything a flow is weighed against, and where the outcome goes.
 pub struct World {
@@ -79,7 +79,7 @@ impl World {
             let facts = &mut flow.session.facts;
             (facts.classified && facts.declaration.is_none(), std::mem::take(&mut facts.pending))
         };
-        let evaluation = self.evaluate(&ends, flow.session.facts.encryption.status, None);
+        let evaluation = self.evaluate(&ends, flow.session.facts.encryption.status, None, flow.last_seen);
         if first_time {
             flow.session.facts.declaration = Some(evaluation.declaration.clone());
         }
@@ -164,7 +164,7 @@ impl World {
         if ends.may_become_known() {
             return false;
         }
-        let evaluation = self.evaluate(&ends, flow.session.facts.encryption.status, None);
+        let evaluation = self.evaluate(&ends, flow.session.facts.encryption.status, None, flow.last_seen);
         let facts = &mut flow.session.facts;
         facts.identity = Awaited::No;
         facts.edge = Some(self.sinks.metrics.edge(&ends.edge));
@@ -199,8 +199,9 @@ impl World {
         ends: &Ends,
         encryption: EncryptionStatus,
         request: Option<(HttpFacts<'_>, &Authentication)>,
+        now: Timestamp,
     ) -> Evaluation {
-        self.graph.evaluate(&Query {
+        let query = Query {
             client: &ends.client,
             client_ip: ends.client_address.ip,
             server: &ends.server,
@@ -211,7 +212,9 @@ impl World {
             http: request.map(|(facts, _)| facts),
             authentication: request.map(|(_, authentication)| authentication),
             namespaces: &self.resolver.index,
-        })
+        };
+        let exceptions = self.graph.exceptions(&query, now);
+        Evaluation { exceptions, ..self.graph.evaluate(&query) }
     }
 
     fn weigh_request(&mut self, flow: &mut Flow<Session>, outcome: Outcome, flow_evaluation: &Evaluation) {
@@ -221,7 +224,7 @@ impl World {
         let judged = if self.graph.has_http_rules() && http.is_some() {
             let encryption = flow.session.facts.encryption.status;
             let request = http.map(|http| (http, &judgement.authentication));
-            let evaluation = self.evaluate(&ends, encryption, request);
+            let evaluation = self.evaluate(&ends, encryption, request, flow.last_seen);
             if let Some(declaration) = &mut flow.session.facts.declaration {
                 worsen(declaration, &evaluation.declaration);
             }
@@ -467,7 +470,7 @@ fn situation<'a>(
     protocol: Protocol,
     encryption: &'a Encryption,
     declaration: DeclarationStatus,
-    evaluation: &Evaluation,
+    evaluation: &'a Evaluation,
     now: Timestamp,
 ) -> Situation<'a> {
     Situation {
@@ -478,8 +481,21 @@ fn situation<'a>(
         protocol,
         encryption,
         declaration,
-        encryption_optional: evaluation.encryption == EncryptionRequirement::Optional,
-        authentication_optional: evaluation.authentication == AuthenticationRequirement::Optional,
+        demands: Demands {
+            declared: evaluation.by_edge,
+            encryption: match evaluation.encryption {
+                EncryptionRequirement::Optional => Demand::Optional,
+                EncryptionRequirement::Required => Demand::Required,
+                EncryptionRequirement::Mtls => Demand::Strict,
+            },
+            authentication: match evaluation.authentication {
+                AuthenticationRequirement::Optional => Demand::Optional,
+                AuthenticationRequirement::Required => Demand::Required,
+                AuthenticationRequirement::Verified => Demand::Strict,
+            },
+            audiences: &evaluation.audiences,
+            exceptions: &evaluation.exceptions,
+        },
         to_api_server: ends.to_api_server,
         now,
     }

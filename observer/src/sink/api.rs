@@ -1,4 +1,4 @@
-//! The unix socket behind `observer flows`, `findings`, `edges` and `posture`. The protocol is in [`super::query`].
+//! The unix socket behind `observer flows`, `findings`, `edges`, `posture` and `graph`. The protocol is in [`super::query`].
 
 use std::borrow::Cow;
 use std::io;
@@ -119,6 +119,19 @@ async fn client(
             }
             let found = feed.store().edges(&request.filter);
             answer(write, found.iter().map(line)).await
+        }
+        Ok(Request::Observed(request)) => {
+            let strange = request.filter.strange_to_edges();
+            if !strange.is_empty() {
+                return refuse_keys(write, "edges", &strange).await;
+            }
+            let found = feed.store().observed(&request.filter);
+            answer(write, found.iter().map(line)).await
+        }
+        Ok(Request::Declared) => answer(write, board.declared().iter().map(line)).await,
+        Ok(Request::Coverage) => {
+            let coverage = super::coverage::read(&metrics.prometheus_text(), board.since());
+            answer(write, std::iter::once(line(&coverage))).await
         }
         Ok(Request::Posture(request)) => match board.fresh().await {
             Some(rows) => {

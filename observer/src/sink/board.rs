@@ -1,12 +1,14 @@
-//! Where the observing thread pins the rows of `observer posture`, and where others ask for fresh ones.
+//! Where the observing thread pins the rows of `observer posture`, and where others ask for fresh ones; and what is in
+//! force there: the declared edges.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::model::PostureRow;
+use crate::crd::DeclaredEdge;
+use crate::model::{PostureRow, Timestamp};
 
 /// The observing thread looks every 50 ms, and answers once a second at most.
 const FRESH_WITHIN: Duration = Duration::from_secs(5);
@@ -16,11 +18,18 @@ const FRESH_WITHIN: Duration = Duration::from_secs(5);
 pub struct Board {
     wanted: AtomicBool,
     rows: watch::Sender<Arc<Vec<PostureRow>>>,
+    declared: Mutex<Arc<[DeclaredEdge]>>,
+    since: OnceLock<Timestamp>,
 }
 
 impl Default for Board {
     fn default() -> Self {
-        Self { wanted: AtomicBool::new(false), rows: watch::Sender::new(Arc::default()) }
+        Self {
+            wanted: AtomicBool::new(false),
+            rows: watch::Sender::new(Arc::default()),
+            declared: Mutex::new(Arc::from([])),
+            since: OnceLock::new(),
+        }
     }
 }
 
@@ -46,6 +55,26 @@ impl Board {
 
     pub fn pin(&self, rows: Vec<PostureRow>) {
         self.rows.send_replace(Arc::new(rows));
+    }
+
+    /// These edges are in force now, and no others.
+    pub fn declare(&self, edges: Vec<DeclaredEdge>) {
+        *self.declared.lock().unwrap_or_else(PoisonError::into_inner) = edges.into();
+    }
+
+    #[must_use]
+    pub fn declared(&self) -> Arc<[DeclaredEdge]> {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Since when the observer looks.
+    pub fn begun(&self, at: Timestamp) {
+        let _ = self.since.set(at);
+    }
+
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.since.get().copied().unwrap_or_default()
     }
 }
 

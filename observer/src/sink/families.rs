@@ -259,6 +259,14 @@ families! {
             "0: no graph is loaded, and every flow is `ungoverned`.",
         )
     };
+    DeclaredExceptions: Family {
+        labels: &[words("state", || vec![("active", "in force"), ("expired", "over: take them out of the graph, or mend what they were for")])],
+        ..gauge(
+            "observer_declared_exceptions",
+            "Findings that the graphs leave out for a while",
+            "0: the graphs leave nothing out, or nothing is over.",
+        )
+    };
     LostEvents: Family {
         labels: &[words("stage", stages)],
         ..counter(

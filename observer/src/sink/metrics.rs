@@ -44,6 +44,7 @@ pub struct Metrics {
     budget: Arc<Budget>,
     exempted: Exempted,
     declared_edges: Family<StateLabels, Gauge>,
+    declared_exceptions: Family<StateLabels, Gauge>,
     lost: Family<StageLabels, Counter>,
     /// The last totals that [`Metrics::lost_total`] was told.
     lost_totals: Mutex<HashMap<&'static str, u64>>,
@@ -80,6 +81,7 @@ impl Metrics {
             exempted: Exempted::new(budget.clone(), MAX_EXEMPTED),
             budget,
             declared_edges: Family::default(),
+            declared_exceptions: Family::default(),
             lost: Family::default(),
             lost_totals: Mutex::default(),
             truncated: Counter::default(),
@@ -111,6 +113,7 @@ impl Metrics {
         registry.register_collector(Box::new(self.edges.clone()));
         register(registry, Metric::Exempted, self.exempted.family());
         register(registry, Metric::DeclaredEdges, self.declared_edges.clone());
+        register(registry, Metric::DeclaredExceptions, self.declared_exceptions.clone());
         register(registry, Metric::LostEvents, self.lost.clone());
         register(registry, Metric::TruncatedPayloads, self.truncated.clone());
         register(registry, Metric::UnresolvedFlows, self.unresolved.clone());
@@ -234,6 +237,10 @@ impl Metrics {
     /// What `observer posture` would tell now.
     pub fn posture(&self, rows: &[PostureRow]) {
         self.posture.set(rows, &self.budget);
+    }
+
+    pub fn declared_exceptions(&self, state: &'static str, n: usize) {
+        self.declared_exceptions.get_or_create_owned(&StateLabels { state }).set(gauge(n));
     }
 
     pub fn declared_edges(&self, state: &'static str, n: usize) {

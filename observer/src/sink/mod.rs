@@ -2,7 +2,9 @@
 
 pub mod api;
 mod board;
+mod coverage;
 mod edge_metrics;
+mod ends_seen;
 mod exempted;
 pub mod families;
 mod feed;
@@ -26,6 +28,8 @@ mod text;
 pub(crate) mod fixture;
 #[cfg(test)]
 mod metrics_tests;
+#[cfg(test)]
+mod reaping_tests;
 
 use std::sync::Arc;
 

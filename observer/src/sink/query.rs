@@ -1,11 +1,14 @@
 //! What the CLI and the daemon say to each other over the unix socket.
 //!
 //! The daemon greets with one [`Hello`] line, the client answers with one [`Request`] line, and the daemon sends its
-//! answer as lines: a flow record, a [`FindingView`], an [`EdgeView`] or a
-//! [`PostureRow`](crate::model::PostureRow) each, and between them [`Notice`]s.
+//! answer as lines: a flow record, a [`FindingView`], an [`EdgeView`], a [`PostureRow`](crate::model::PostureRow), an
+//! [`ObservedEdge`], a [`DeclaredEdge`](crate::crd::DeclaredEdge) or a [`CoverageView`] each, and between them
+//! [`Notice`]s.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -40,6 +43,12 @@ pub enum Request {
     Findings(FilterRequest),
     Edges(FilterRequest),
     Posture(PostureRequest),
+    /// Edges, with what is known of the pods and addresses at their ends.
+    Observed(FilterRequest),
+    /// The edges of all graphs that are in force.
+    Declared,
+    /// What there is that the others' answers do not tell of.
+    Coverage,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,7 +217,45 @@ pub struct EdgeView {
     pub encryption: EncryptionCounts,
     pub declaration: DeclarationCounts,
     /// Those that it has had, with the number of flows.
-    pub findings: std::collections::BTreeMap<FindingKind, u64>,
+    pub findings: BTreeMap<FindingKind, u64>,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
+}
+
+/// An edge, and what stood at its ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedEdge {
+    pub edge: EdgeView,
+    pub clients: EndsSeen,
+    pub servers: EndsSeen,
+}
+
+/// What stood at one end of an edge's flows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndsSeen {
+    /// Of pods: each set of labels that identifies a workload. Sorted.
+    pub labels: Vec<BTreeMap<String, String>>,
+    /// There were pods that no label tells from others of their namespace.
+    pub unlabelled: bool,
+    /// There were pods that use their node's network.
+    pub host_network: bool,
+    /// Of what is no pod, or a pod on its node's network. Sorted.
+    pub addresses: Vec<IpAddr>,
+    /// Ports of pods that the kubelet's probes call. Sorted.
+    pub probe_ports: Vec<u16>,
+    /// There were more than these.
+    pub more: bool,
+}
+
+/// What the observer could not see, or could not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverageView {
+    /// Since when it looks.
+    pub since: Timestamp,
+    /// By stage.
+    pub lost_events: BTreeMap<String, u64>,
+    /// By reason.
+    pub unresolved_flows: BTreeMap<String, u64>,
+    pub truncated_payloads: u64,
 }

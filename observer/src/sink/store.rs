@@ -6,8 +6,11 @@ use std::hash::Hash;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::ends_seen::Ends;
 use super::filter::any;
-use super::query::{DeclarationCounts, EdgeView, EncryptionCounts, Filter, FindingView, PortView};
+use super::query::{
+    DeclarationCounts, EdgeView, EncryptionCounts, Filter, FindingView, ObservedEdge, PortView,
+};
 use crate::model::{
     DeclarationStatus, EdgeKey, EncryptionStatus, FindingKind, FlowRecord, Reporter, RequestCounts,
     Timestamp, Transport,
@@ -18,7 +21,7 @@ use crate::model::{
 pub struct StoreLimits {
     /// Records kept: a record is about 1.5 KB. The oldest goes first.
     pub records: usize,
-    /// Edges summed up: about 0.5 KB each. The eighth that was silent longest goes first.
+    /// Edges summed up: about 0.7 KB each, 2 KB at most. The eighth that was silent longest goes first.
     pub edges: usize,
     /// (edge, kind) pairs summed up, as above.
     pub findings: usize,
@@ -71,6 +74,8 @@ struct EdgeSum {
     findings: [u64; FindingKind::ALL.len()],
     first_seen: Timestamp,
     last_seen: Timestamp,
+    clients: Ends,
+    servers: Ends,
 }
 
 #[derive(Debug)]
@@ -146,6 +151,22 @@ impl Store {
     /// Sorted by client, server, port and transport.
     #[must_use]
     pub fn edges(&self, filter: &Filter) -> Vec<EdgeView> {
+        self.sums(filter).into_iter().map(|(edge, sum)| sum.view(edge)).collect()
+    }
+
+    /// The same edges, with what stood at their ends.
+    #[must_use]
+    pub fn observed(&self, filter: &Filter) -> Vec<ObservedEdge> {
+        let sums = self.sums(filter).into_iter();
+        sums.map(|(edge, sum)| ObservedEdge {
+            edge: sum.view(edge),
+            clients: sum.clients.view(),
+            servers: sum.servers.view(),
+        })
+        .collect()
+    }
+
+    fn sums(&self, filter: &Filter) -> Vec<(&EdgeKey, &EdgeSum)> {
         let mut found: Vec<_> = self
             .edges
             .iter()
@@ -159,25 +180,6 @@ impl Store {
             .collect();
         found.sort_unstable_by_key(|(edge, _)| *edge);
         found
-            .into_iter()
-            .map(|(edge, sum)| EdgeView {
-                client: (&edge.client).into(),
-                server: (&edge.server).into(),
-                port: PortView(edge.port),
-                transport: edge.transport,
-                flows: sum.flows,
-                requests: sum.requests,
-                encryption: sum.encryption,
-                declaration: sum.declaration,
-                findings: FindingKind::ALL
-                    .into_iter()
-                    .map(|kind| (kind, sum.findings[kind as usize]))
-                    .filter(|(_, flows)| *flows > 0)
-                    .collect::<BTreeMap<_, _>>(),
-                first_seen: sum.first_seen,
-                last_seen: sum.last_seen,
-            })
-            .collect()
     }
 
     fn sum_up(&mut self, edge: &EdgeKey, record: &FlowRecord) -> u64 {
@@ -199,6 +201,8 @@ impl Store {
         let mut forgotten = make_room(&mut self.edges, edge, self.limits.edges, |sum| sum.last_seen);
         let sum = self.edges.entry(edge.clone()).or_insert_with(|| EdgeSum::new(record.time));
         sum.add(before.as_ref(), &share, record.time);
+        sum.clients.add(&record.client);
+        sum.servers.add(&record.server);
         for kind in record.findings.iter().copied() {
             let key = (edge.clone(), kind);
             forgotten += make_room(&mut self.findings, &key, self.limits.findings, |sum| sum.last_seen);
@@ -230,6 +234,28 @@ impl EdgeSum {
             findings: [0; FindingKind::ALL.len()],
             first_seen: time,
             last_seen: time,
+            clients: Ends::default(),
+            servers: Ends::default(),
+        }
+    }
+
+    fn view(&self, edge: &EdgeKey) -> EdgeView {
+        EdgeView {
+            client: (&edge.client).into(),
+            server: (&edge.server).into(),
+            port: PortView(edge.port),
+            transport: edge.transport,
+            flows: self.flows,
+            requests: self.requests,
+            encryption: self.encryption,
+            declaration: self.declaration,
+            findings: FindingKind::ALL
+                .into_iter()
+                .map(|kind| (kind, self.findings[kind as usize]))
+                .filter(|(_, flows)| *flows > 0)
+                .collect::<BTreeMap<_, _>>(),
+            first_seen: self.first_seen,
+            last_seen: self.last_seen,
         }
     }
 
@@ -292,6 +318,11 @@ impl EdgeSum {
 fn reason(kind: FindingKind, record: &FlowRecord) -> Option<Cow<'static, str>> {
     match kind {
         FindingKind::Unexpected => record.declaration.reason.clone(),
+        // Whose edge asks for it.
+        FindingKind::Unencrypted | FindingKind::Unauthenticated => {
+            let allowed = record.declaration.status == DeclarationStatus::Allowed;
+            record.declaration.source.as_deref().filter(|_| allowed).map(|source| source.to_owned().into())
+        }
         FindingKind::IdentityMismatch | FindingKind::InvalidToken | FindingKind::WrongAudience => {
             record.authentication.as_ref().and_then(|authentication| authentication.reason.clone())
         }

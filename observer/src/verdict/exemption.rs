@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{EdgeEnd, FindingKind, FindingSet, Hop, Protocol, Timestamp};
 
-use super::{Situation, Verdict};
+use super::{Demand, Demands, Situation, Verdict};
 
 /// Why a finding was held back: the value of the label `reason`.
 pub type Reason = Arc<str>;
@@ -29,6 +29,7 @@ pub struct Exemptions {
     sidecar: Reason,
     kubelet_probe: Reason,
     dns: Reason,
+    optional: Reason,
 }
 
 impl Exemptions {
@@ -40,6 +41,7 @@ impl Exemptions {
             sidecar: Arc::from("sidecar"),
             kubelet_probe: Arc::from("kubelet-probe"),
             dns: Arc::from("dns"),
+            optional: Arc::from("declared-optional"),
         }
     }
 
@@ -52,7 +54,7 @@ impl Exemptions {
     /// Whether something may still be exempted for this reason.
     #[must_use]
     pub fn has_reason(&self, reason: &str) -> bool {
-        let built_in = [&self.intra_pod, &self.sidecar, &self.kubelet_probe, &self.dns];
+        let built_in = [&self.intra_pod, &self.sidecar, &self.kubelet_probe, &self.dns, &self.optional];
         let configured = self.configured.iter().map(|exemption| &exemption.reason);
         built_in.into_iter().chain(configured).any(|known| **known == *reason)
     }
@@ -66,12 +68,26 @@ impl Exemptions {
         for kind in found.iter() {
             let configured =
                 || self.configured.iter().find(|exemption| exemption.matches(kind, situation, path));
-            match built_in.or_else(|| configured().map(|exemption| &exemption.reason)) {
+            let reason = built_in
+                .or_else(|| self.declared(kind, &situation.demands))
+                .or_else(|| configured().map(|exemption| &exemption.reason));
+            match reason {
                 Some(reason) => verdict.exempted.push((kind, reason.clone())),
                 None => verdict.findings.insert(kind),
             }
         }
         verdict
+    }
+
+    /// What the graph says that it does without.
+    fn declared<'a>(&'a self, kind: FindingKind, demands: &Demands<'a>) -> Option<&'a Reason> {
+        let optional = match kind {
+            FindingKind::Unencrypted => demands.encryption == Demand::Optional,
+            FindingKind::Unauthenticated => demands.authentication == Demand::Optional,
+            _ => false,
+        };
+        let exception = || demands.exceptions.iter().find(|(excepted, _)| *excepted == kind);
+        if optional { Some(&self.optional) } else { exception().map(|(_, reason)| reason) }
     }
 
     fn built_in(&self, situation: &Situation<'_>) -> Option<&Reason> {

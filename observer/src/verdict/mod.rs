@@ -9,6 +9,8 @@ mod hop;
 pub use exemption::{Exemption, Exemptions, Reason};
 pub use hop::{Way, hop};
 
+use std::sync::Arc;
+
 use crate::model::{
     Authentication, AuthenticationStatus, DeclarationStatus, EdgeKey, Encryption, EncryptionStatus,
     FindingKind, FindingSet, Hop, Identity, Kind, Link, Protocol, Timestamp, Uid,
@@ -24,13 +26,34 @@ pub struct Situation<'a> {
     pub protocol: Protocol,
     pub encryption: &'a Encryption,
     pub declaration: DeclarationStatus,
-    /// The declared edge does without encryption.
-    pub encryption_optional: bool,
-    /// The declared edge does without credentials.
-    pub authentication_optional: bool,
+    pub demands: Demands<'a>,
     /// The server is this cluster's API server.
     pub to_api_server: bool,
     pub now: Timestamp,
+}
+
+/// What the edge that declares a flow asks of it.
+#[derive(Clone, Copy, Default)]
+pub struct Demands<'a> {
+    /// There is such an edge: what it asks for, it asks for wherever its ends are.
+    pub declared: bool,
+    pub encryption: Demand,
+    pub authentication: Demand,
+    /// A verified token must carry one of these; empty: any will do.
+    pub audiences: &'a [Arc<str>],
+    /// What the graph leaves out for now, and why.
+    pub exceptions: &'a [(FindingKind, Reason)],
+}
+
+/// How much is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Demand {
+    Optional,
+    #[default]
+    Required,
+    /// Of encryption: mutual TLS, whatever protects the link. Of authentication: a verified token, whatever the connection
+    /// says.
+    Strict,
 }
 
 /// What is known of a request.
@@ -101,8 +124,13 @@ pub fn of_request(situation: &Situation<'_>, request: &RequestFacts<'_>, exempti
     );
     let mtls = situation.encryption.status == EncryptionStatus::Mtls;
     let service = matches!(situation.server.kind(), Kind::Pod | Kind::Node);
-    if status == AuthenticationStatus::None && service && !mtls && !situation.authentication_optional {
+    let demands = &situation.demands;
+    let excused = mtls && demands.authentication != Demand::Strict;
+    if status == AuthenticationStatus::None && (service || demands.declared) && !excused {
         found.insert(FindingKind::Unauthenticated);
+    }
+    if lacks_audience(request.authentication, demands.audiences) {
+        found.insert(FindingKind::WrongAudience);
     }
     if (shown || request.proxy_credential) && situation.encryption.status == EncryptionStatus::Plaintext {
         found.insert(FindingKind::CredentialInCleartext);
@@ -137,13 +165,20 @@ pub fn is_somebody_elses(client: &Identity, authentication: &Authentication) -> 
     !(same_account && same_pod)
 }
 
+fn lacks_audience(authentication: &Authentication, wanted: &[Arc<str>]) -> bool {
+    let (AuthenticationStatus::Verified, Some(token)) = (authentication.status, &authentication.token) else {
+        return false;
+    };
+    !wanted.is_empty() && !token.audiences.iter().any(|audience| wanted.contains(audience))
+}
+
 fn is_unencrypted(situation: &Situation<'_>) -> bool {
     let (client, server) = (situation.client.kind(), situation.server.kind());
     let inside = matches!((client, server), (Kind::Pod, Kind::Pod | Kind::Node) | (Kind::Node, Kind::Pod));
-    situation.encryption.status == EncryptionStatus::Plaintext
-        && inside
-        && !matches!(situation.encryption.link, Link::Wireguard | Link::Ipsec)
-        && !situation.encryption_optional
+    let demands = &situation.demands;
+    let protected = matches!(situation.encryption.link, Link::Wireguard | Link::Ipsec)
+        && demands.encryption != Demand::Strict;
+    situation.encryption.status == EncryptionStatus::Plaintext && (inside || demands.declared) && !protected
 }
 
 fn runs_as_default(identity: &Identity) -> bool {

@@ -60,12 +60,13 @@ fn allowed() -> Result<BTreeSet<[String; 3]>> {
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// Collections of others that the observer watches: group, version, plural, kind.
-const FOREIGN: [[&str; 4]; 8] = [
+const FOREIGN: [[&str; 4]; 9] = [
     ["cilium.io", "v2", "ciliumnodes", "CiliumNode"],
     ["cilium.io", "v2", "ciliumnetworkpolicies", "CiliumNetworkPolicy"],
     ["security.istio.io", "v1", "authorizationpolicies", "AuthorizationPolicy"],
     ["security.istio.io", "v1", "peerauthentications", "PeerAuthentication"],
     ["policy.linkerd.io", "v1beta3", "servers", "Server"],
+    ["policy.linkerd.io", "v1beta1", "serverauthorizations", "ServerAuthorization"],
     ["policy.linkerd.io", "v1alpha1", "authorizationpolicies", "AuthorizationPolicy"],
     ["policy.linkerd.io", "v1alpha1", "meshtlsauthentications", "MeshTLSAuthentication"],
     ["policy.linkerd.io", "v1alpha1", "networkauthentications", "NetworkAuthentication"],

@@ -96,6 +96,12 @@ impl Prometheus {
         Ok(())
     }
 
+    /// Where it serves its API.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()

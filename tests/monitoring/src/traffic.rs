@@ -19,6 +19,7 @@ spec:
     - from: {serviceAccount: client}
       to: {serviceAccount: server}
       ports: [8080]
+      audiences: [server]
 ";
 /// An API server that nobody can reach.
 const UNREACHABLE: &str = r#"
@@ -47,7 +48,7 @@ s.send(b'\\x12\\x34\\x01\\x00\\x00\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x01a\\x04
 assert s.recv(512)
 ";
 
-/// What must have come up, as (metric, label) in `/metrics`. `wrong-audience` is no finding yet.
+/// What must have come up, as (metric, label) in `/metrics`.
 const SEEN: [(&str, &str, &[&str]); 4] = [
     (
         "observer_findings_total",
@@ -59,6 +60,7 @@ const SEEN: [(&str, &str, &[&str]); 4] = [
             "credential-in-cleartext",
             "identity-mismatch",
             "invalid-token",
+            "wrong-audience",
             "api-audience-token",
             "legacy-token",
             "default-service-account",

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements on a release build. What they print is a table for docs/benchmarks.md.
 
+mod graph;
 mod identity;
 
 use anyhow::Result;
@@ -17,6 +18,8 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Bench {
+    /// Compiling and evaluating declared edges and policies at the size of a large cluster
+    Graph,
     /// Memory and look-ups of the identity index at the size of the largest clusters
     Identity,
 }
@@ -29,6 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut stages = Stages::default();
     let result = stages.run("setup", || setup::ensure(Purpose::Build)).and_then(|()| {
         arguments.benches.iter().try_for_each(|bench| match bench {
+            Bench::Graph => stages.run("graph", graph::run),
             Bench::Identity => stages.run("identity", identity::run),
         })
     });

@@ -5,11 +5,12 @@ use super::record::Requests;
 /// Of the demo's cluster: what `iss` says in its tokens, and what their API server takes as an audience.
 pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
-/// All that the observer is expected to find, most serious first. `wrong-audience` is not among them.
-pub const KINDS: [&str; 9] = [
+/// All that the observer is expected to find, most serious first.
+pub const KINDS: [&str; 10] = [
     "identity-mismatch",
     "unexpected",
     "invalid-token",
+    "wrong-audience",
     "api-audience-token",
     "legacy-token",
     "credential-in-cleartext",
@@ -32,6 +33,7 @@ spec:
     - {from: {serviceAccount: orders}, to: {serviceAccount: payments}, ports: [8080]}
     - {from: {serviceAccount: checkout}, to: {serviceAccount: payments}, ports: [8080]}
     - {from: {serviceAccount: orders}, to: {serviceAccount: ledger}, ports: [8443]}
+    - {from: {serviceAccount: reports}, to: {serviceAccount: payments}, ports: [8080], audiences: [payments]}
 ";
 
 /// A Deployment of one pod.
@@ -70,7 +72,7 @@ impl Server {
     }
 }
 
-pub const ACTORS: [Actor; 11] = [
+pub const ACTORS: [Actor; 12] = [
     actor("shop/frontend", "frontend", None),
     actor("shop/orders", "orders", Some(Server::Python)),
     actor("shop/payments", "payments", Some(Server::Nginx)),
@@ -79,6 +81,7 @@ pub const ACTORS: [Actor; 11] = [
     actor("shop/invoices", "invoices", None),
     actor("shop/importer", "importer", None),
     actor("shop/batch", "batch", None),
+    actor("shop/reports", "reports", None),
     actor("server-ns/default", "receiver", Some(Server::Python)),
     actor("client-ns/curl-sa", "curl", None),
     actor("attack/intruder", "intruder", None),
@@ -127,7 +130,7 @@ pub struct Call {
     pub findings: &'static [&'static str],
 }
 
-pub const CALLS: [Call; 10] = [
+pub const CALLS: [Call; 11] = [
     Call {
         client: "shop/frontend",
         server: "shop/orders",
@@ -205,6 +208,15 @@ pub const CALLS: [Call; 10] = [
         findings: &["unencrypted", "credential-in-cleartext", "legacy-token", "api-audience-token"],
         ..DECLARED
     },
+    // Good, but made for somebody else.
+    Call {
+        client: "shop/reports",
+        server: "shop/payments",
+        credential: Credential::For("warehouse"),
+        requests: Requests { total: 1, verified: 1, ..Requests::ZERO },
+        findings: &["unencrypted", "credential-in-cleartext", "wrong-audience"],
+        ..DECLARED
+    },
     Call {
         client: "attack/forger",
         server: "shop/orders",
@@ -266,7 +278,7 @@ mod tests {
         let mut allowed = 0;
         for call in CALLS.iter().filter(|call| call.declaration == "allowed") {
             let edge = format!(
-                "- {{from: {{serviceAccount: {}}}, to: {{serviceAccount: {}}}, ports: [{}]}}\n",
+                "- {{from: {{serviceAccount: {}}}, to: {{serviceAccount: {}}}, ports: [{}]",
                 name(call.client),
                 name(call.server),
                 call.port()

@@ -40,6 +40,9 @@ pub fn sentence(kind: &str, edge: &Edge, sighting: &Sighting) -> String {
             };
             format!("{client} showed {server} a token {fault}{taken}.")
         }
+        "wrong-audience" => format!(
+            "{client} showed {server} a good token that was made for somebody else, not for {server}."
+        ),
         "api-audience-token" => format!(
             "{client} handed its API-server token to {server}{clear}: whoever reads it there can act as {owner} \
              against the API server."

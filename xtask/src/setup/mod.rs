@@ -6,6 +6,7 @@ mod ebpf;
 mod go;
 mod go_module;
 mod helm;
+mod istio;
 mod linker;
 mod operator;
 mod packages;
@@ -97,12 +98,15 @@ fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
     if matches!(purpose, Purpose::Test | Purpose::All) {
         steps.extend(helm_steps()?);
         let servers = servers::Servers::read()?;
-        let crds = operator::OperatorCrds::read()?;
-        if let Some(go) = servers.compiler()?.map_or_else(|| crds.compiler(), |go| Ok(Some(go)))? {
+        let (operator, istio) = (operator::OperatorCrds::read()?, istio::IstioCrds::read()?);
+        // One compiler serves all.
+        let compilers = [servers.compiler()?, operator.compiler()?, istio.compiler()?];
+        if let Some(go) = compilers.into_iter().flatten().next() {
             steps.push(Box::new(go));
         }
         steps.push(Box::new(servers));
-        steps.push(Box::new(crds));
+        steps.push(Box::new(operator));
+        steps.push(Box::new(istio));
     }
     if purpose == Purpose::All {
         steps.push(Box::new(cargo_deny::Components));

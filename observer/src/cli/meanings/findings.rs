@@ -135,8 +135,7 @@ pub const FINDINGS: &[FindingMeaning] = &[
         why: "A server that takes tokens for others can be shown one that somebody sent elsewhere, and those whom it \
               calls can use what they are shown against others.",
         proof: "The token is verified, the ServiceGraph edge that allows the call lists `audiences`, and the token \
-                has none of them. Without such an edge this is never said. This version knows the word, and does not \
-                look for it yet.",
+                has none of them. Without such an edge this is never said.",
         reasons: &[],
         fix: "Mount a projected token with the server's audience into the client, send that one, and let the server \
               check the audience. If the audience is right, add it to the edge's `audiences`.",

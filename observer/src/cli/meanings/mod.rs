@@ -2,6 +2,7 @@
 
 mod findings;
 mod page;
+mod policies;
 mod postures;
 mod reasons;
 mod words;
@@ -12,6 +13,7 @@ use crate::model::FindingKind;
 
 pub use findings::FINDINGS;
 pub use page::findings_page;
+pub use policies::POLICY_REASONS;
 pub use postures::POSTURES;
 pub use reasons::REASONS;
 pub use words::WORDS;
@@ -56,6 +58,9 @@ pub struct Meaning {
     pub sentence: &'static str,
 }
 
+/// Everything besides findings.
+const ALL: [&[Meaning]; 4] = [WORDS, POSTURES, REASONS, POLICY_REASONS];
+
 #[must_use]
 pub fn of_finding(kind: FindingKind) -> &'static FindingMeaning {
     FINDINGS.iter().find(|meaning| meaning.kind == kind).unwrap_or(&FINDINGS[0])
@@ -63,14 +68,14 @@ pub fn of_finding(kind: FindingKind) -> &'static FindingMeaning {
 
 /// All that is said of a word besides findings.
 pub fn of_word(word: &str) -> impl Iterator<Item = &'static Meaning> {
-    [WORDS, POSTURES, REASONS].into_iter().flatten().filter(move |meaning| meaning.word == word)
+    ALL.into_iter().flatten().filter(move |meaning| meaning.word == word)
 }
 
 /// Every word that can be explained, each once: findings first, as they are ordered, then the others.
 #[must_use]
 pub fn all_words() -> Vec<&'static str> {
     let findings = FINDINGS.iter().map(|meaning| meaning.kind.as_str());
-    let others = [WORDS, POSTURES, REASONS].into_iter().flatten().map(|meaning| meaning.word);
+    let others = ALL.into_iter().flatten().map(|meaning| meaning.word);
     let mut words: Vec<&str> = Vec::new();
     for word in findings.chain(others) {
         if !words.contains(&word) {

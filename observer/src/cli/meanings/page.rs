@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{FINDINGS, Meaning, POSTURES, REASONS, WORDS};
+use super::{FINDINGS, Meaning, POLICY_REASONS, POSTURES, REASONS, WORDS};
 
 const INTRODUCTION: &str = "\
 # Findings
@@ -43,9 +43,12 @@ pub fn findings_page() -> String {
             write!(page, "\n**Exempting it.** {}\n\n```yaml\n{}```\n\n", finding.exempt, finding.exemption());
     }
     page.push_str("## Other words\n\n");
-    for (title, meanings) in
-        [("Statuses", WORDS), ("What `observer posture` tells", POSTURES), ("Reasons", REASONS)]
-    {
+    for (title, meanings) in [
+        ("Statuses", WORDS),
+        ("What `observer posture` tells", POSTURES),
+        ("Reasons", REASONS),
+        ("Reasons of imported policies", POLICY_REASONS),
+    ] {
         table(&mut page, title, meanings);
     }
     page.truncate(page.trim_end().len());

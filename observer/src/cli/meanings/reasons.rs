@@ -1,4 +1,4 @@
-//! What the reasons of records and of `observer posture` mean.
+//! What the reasons of records, of `observer posture` and of `observer graph check` mean.
 
 use super::Meaning;
 
@@ -11,6 +11,7 @@ const ENCRYPTION: &str = "encryption.reason";
 const AUTHENTICATION: &str = "authentication.reason";
 const DECLARATION: &str = "declaration.reason";
 const POSTURE: &str = "observer posture, reason";
+const CHECK: &str = "observer graph check, reason";
 
 /// By the place where they stand.
 pub const REASONS: &[Meaning] = &[
@@ -234,4 +235,9 @@ pub const REASONS: &[Meaning] = &[
         "Some Roles or Bindings could not be kept or read, so that there may be more to it.",
     ),
     why(POSTURE, "too-many", "There are more rows of this kind than are shown."),
+    why(CHECK, "no-inventory", "Whom `*` means is not known without --inventory."),
+    why(CHECK, "no-pods", "The inventory has no pod that the edge means."),
+    why(CHECK, "address-unknown", "It depends on an address that is not known, such as that of `external`."),
+    why(CHECK, "port-unknown", "It depends on the port: the edge names none, nor does the server's pod."),
+    why(CHECK, "node-unknown", "It depends on which node calls, and the server's is not known."),
 ];

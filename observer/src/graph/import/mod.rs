@@ -1,9 +1,13 @@
 //! Policies that clusters already hold, compiled to the one form. A file for each kind of source.
 
 mod cilium;
+#[cfg(test)]
+mod cluster;
 mod istio;
 mod linkerd;
 mod network_policy;
+#[cfg(test)]
+pub(super) mod trial;
 
 use std::sync::Arc;
 
@@ -53,6 +57,7 @@ pub(super) fn read(named: &Named, value: &Value) -> Result<Imported, Fault> {
         }
         GraphKind::LinkerdServer
         | GraphKind::LinkerdAuthorizationPolicy
+        | GraphKind::LinkerdServerAuthorization
         | GraphKind::LinkerdMeshTlsAuthentication
         | GraphKind::LinkerdNetworkAuthentication => linkerd::read(named, value).map(Imported::Linkerd),
     }

@@ -2,20 +2,22 @@
 //!
 //! A pod is isolated for a direction by the policies that select it and name that direction; what one of their rules
 //! allows is allowed (kubernetes.io, "Network Policies"). Traffic from the pod's own node is always allowed.
-
-use std::sync::Arc;
+//!
+//! What the documentation leaves to the plugin cannot be told from flows: whether an `ipBlock` means the addresses of
+//! pods too (`ip-block-of-pods`), and whether a selector means pods that use their node's network (`host-network`).
+//! Policies do not govern such pods. What the API server would refuse is refused here.
 
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Fault, Named, part};
-use crate::graph::condition::{Condition, End, Namespaces, Ports};
+use crate::graph::condition::{Condition, End, Namespaces, Ports, Truth};
 use crate::graph::policy::{Action, Direction, Policy, Rule, SourceKind, Subject};
 use crate::graph::selector::Selector;
 use crate::model::Transport;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Spec {
     #[serde(default)]
@@ -46,10 +48,10 @@ struct EgressRule {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Port {
+    protocol: Option<Protocol>,
     #[serde(default)]
-    protocol: Protocol,
-    port: Option<NumberOrName>,
-    end_port: Option<u16>,
+    port: Value,
+    end_port: Option<i64>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -62,13 +64,6 @@ enum Protocol {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum NumberOrName {
-    Number(u16),
-    Name(Arc<str>),
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Peer {
     pod_selector: Option<Selector>,
@@ -78,13 +73,13 @@ struct Peer {
 
 #[derive(Deserialize)]
 struct IpBlock {
-    cidr: IpNet,
+    cidr: String,
     #[serde(default)]
-    except: Vec<IpNet>,
+    except: Option<Vec<String>>,
 }
 
 pub(super) fn read(named: &Named, value: &Value) -> Result<Vec<Policy>, Fault> {
-    let spec: Spec = part(value, "spec")?;
+    let spec = if value["spec"].is_null() { Spec::default() } else { part(value, "spec")? };
     spec.pod_selector.check().map_err(|why| ("spec.podSelector".to_owned(), why))?;
     // By default Ingress, and Egress if there are egress rules (NetworkPolicySpec.policyTypes).
     let types = spec.policy_types.unwrap_or_else(|| match &spec.egress {
@@ -138,36 +133,45 @@ fn both(
     let mut parts = Vec::new();
     let ports = ports.unwrap_or_default();
     if !ports.is_empty() {
-        parts.push(Condition::Any(ports.into_iter().map(port).collect()));
+        let mut any = Vec::new();
+        for (place, port) in ports.into_iter().enumerate() {
+            let at = |(key, why)| (format!("{rule}.ports[{place}].{key}"), why);
+            any.push(port_of(&port).map_err(at)?);
+        }
+        parts.push(Condition::Any(any));
     }
     let peers = peers.unwrap_or_default();
     if !peers.is_empty() {
         let mut any = Vec::new();
         for (place, peer) in peers.into_iter().enumerate() {
-            let at = |why| (format!("{rule}.{key}[{place}]"), why);
-            any.push(condition_of(named, end, peer).map_err(at)?);
+            let at = format!("{rule}.{key}[{place}]");
+            any.push(condition_of(named, end, &at, peer)?);
         }
         parts.push(Condition::Any(any));
     }
     Ok(Condition::All(parts))
 }
 
-fn condition_of(named: &Named, end: End, peer: Peer) -> Result<Condition, String> {
+fn condition_of(named: &Named, end: End, at: &str, peer: Peer) -> Result<Condition, Fault> {
+    let fault = |key: &str, why: String| (format!("{at}{key}"), why);
     match (peer.ip_block, peer.namespace_selector, peer.pod_selector) {
         (Some(block), None, None) => {
-            Ok(Condition::Outside { end, ranges: vec![block.cidr], except: block.except })
+            let (range, except) =
+                ranges(&block).map_err(|(key, why)| fault(&format!(".ipBlock.{key}"), why))?;
+            let pods = Truth::Unknown("ip-block-of-pods");
+            Ok(Condition::Block { end, range, except, pods, nodes: Truth::Yes })
         }
         (None, None, None) => {
-            Err("is empty; give it a podSelector, a namespaceSelector or an ipBlock".to_owned())
+            Err(fault("", "is empty; give it a podSelector, a namespaceSelector or an ipBlock".to_owned()))
         }
-        (Some(_), ..) => Err("an ipBlock stands alone; make it a peer of its own".to_owned()),
+        (Some(_), ..) => Err(fault("", "an ipBlock stands alone; make it a peer of its own".to_owned())),
         (None, namespaces, pods) => {
             let pods = pods.unwrap_or_default();
-            pods.check()?;
+            pods.check().map_err(|why| fault(".podSelector", why))?;
             let namespaces = match namespaces {
                 None => Namespaces::Named(named.namespace.clone()),
                 Some(selector) => {
-                    selector.check()?;
+                    selector.check().map_err(|why| fault(".namespaceSelector", why))?;
                     Namespaces::Selected(selector)
                 }
             };
@@ -176,19 +180,83 @@ fn condition_of(named: &Named, end: End, peer: Peer) -> Result<Condition, String
     }
 }
 
-fn port(port: Port) -> Condition {
-    let transport = match port.protocol {
-        Protocol::Tcp => Transport::Tcp,
-        Protocol::Udp => Transport::Udp,
-        // Not among the flows that are seen: no flow fits.
-        Protocol::Sctp => return Condition::Any(Vec::new()),
-    };
-    match port.port {
-        None => Condition::Port(Ports { transport: Some(transport), range: None }),
-        Some(NumberOrName::Number(first)) => {
-            let range = Some((first, port.end_port.unwrap_or(first)));
-            Condition::Port(Ports { transport: Some(transport), range })
+/// As the API server takes them: bits behind the prefix are left aside, an exception is smaller than its range.
+fn ranges(block: &IpBlock) -> Result<(IpNet, Vec<IpNet>), Fault> {
+    let range = range(&block.cidr).map_err(|why| ("cidr".to_owned(), why))?;
+    let mut exceptions = Vec::new();
+    for (place, text) in block.except.iter().flatten().enumerate() {
+        let at = |why| (format!("except[{place}]"), why);
+        let exception = self::range(text).map_err(at)?;
+        if !range.contains(&exception) || range == exception {
+            return Err(at(format!(
+                "{exception} is no part of {range}; write a smaller range of it, or leave it out"
+            )));
         }
-        Some(NumberOrName::Name(name)) => Condition::NamedPort { name, transport },
+        exceptions.push(exception);
     }
+    Ok((range, exceptions))
 }
+
+fn range(text: &str) -> Result<IpNet, String> {
+    let range: Result<IpNet, _> = text.parse();
+    range
+        .map(|range| range.trunc())
+        .map_err(|_| format!("{text} is no range of addresses; write it like 192.0.2.0/24 or 2001:db8::/32"))
+}
+
+fn port_of(port: &Port) -> Result<Condition, Fault> {
+    let at = |key: &str, why: &str| (key.to_owned(), why.to_owned());
+    let transport = match port.protocol.unwrap_or_default() {
+        Protocol::Tcp => Some(Transport::Tcp),
+        Protocol::Udp => Some(Transport::Udp),
+        Protocol::Sctp => None,
+    };
+    let number = |number: i64| u16::try_from(number).ok().filter(|number| *number != 0);
+    let (range, name) = match (&port.port, port.end_port) {
+        (Value::Null, None) => (None, None),
+        (Value::Null, Some(_)) => {
+            return Err(at("endPort", "stands without a port; give the first one as port"));
+        }
+        (Value::Number(first), last) => {
+            let first = first
+                .as_i64()
+                .and_then(number)
+                .ok_or_else(|| at("port", "is no port; write a number from 1 to 65535, or a port's name"))?;
+            let last = match last {
+                None => first,
+                Some(last) => number(last)
+                    .filter(|last| *last >= first)
+                    .ok_or_else(|| at("endPort", "must be a port, and not below port"))?,
+            };
+            (Some((first, last)), None)
+        }
+        (Value::String(_), Some(_)) => {
+            return Err(at("endPort", "stands beside a name; write port as a number, or leave endPort out"));
+        }
+        (Value::String(name), None) if is_port_name(name) => (None, Some(name)),
+        _ => return Err(at("port", "is no port; write a number from 1 to 65535, or a port's name")),
+    };
+    Ok(match (transport, name) {
+        // Not among the flows that are seen: no flow fits.
+        (None, _) => Condition::Any(Vec::new()),
+        (Some(transport), None) => Condition::Port(Ports { transport: Some(transport), range }),
+        (Some(transport), Some(name)) => Condition::NamedPort { name: name.as_str().into(), transport },
+    })
+}
+
+/// RFC 6335 section 5.1, in lower case, as ContainerPort.name has it.
+fn is_port_name(name: &str) -> bool {
+    name.len() <= 15
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && name.bytes().any(|byte| byte.is_ascii_lowercase())
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.contains("--")
+}
+
+#[cfg(test)]
+#[path = "network_policy_random.rs"]
+mod random;
+#[cfg(test)]
+#[path = "network_policy_tests.rs"]
+mod tests;

@@ -1,5 +1,5 @@
 use super::super::{Exemption, Exemptions, RequestFacts};
-use super::{Scene, authentication, facts, node, orders, payments};
+use super::{Demands, Scene, authentication, facts, node, orders, payments};
 use crate::model::{
     AuthenticationStatus, DeclarationStatus, EncryptionStatus, FindingKind, Hop, Identity, Protocol,
     Timestamp,
@@ -188,4 +188,20 @@ fn the_first_exemption_that_matches_gives_the_reason() {
         ..Scene::default()
     };
     assert_eq!(of_flow(&scene).1, [(FindingKind::Unencrypted, "this".to_owned())]);
+}
+
+#[test]
+fn an_exception_of_a_graph_holds_back_its_kind_for_its_reason() {
+    let exceptions: &[(FindingKind, super::super::Reason)] =
+        Vec::leak(vec![(FindingKind::Unencrypted, "migration".into())]);
+    let demands = Demands { exceptions, ..Demands::default() };
+    let scene = Scene {
+        encryption: EncryptionStatus::Plaintext,
+        declaration: DeclarationStatus::Unexpected,
+        demands,
+        ..Scene::default()
+    };
+    let (found, exempted) = of_flow(&scene);
+    assert_eq!(found, [FindingKind::Unexpected]);
+    assert_eq!(exempted, [(FindingKind::Unencrypted, "migration".to_owned())]);
 }

@@ -1,4 +1,4 @@
-use super::{Scene, UNKNOWN, node, orders, payments, pod, service_account};
+use super::{Demand, Demands, Scene, UNKNOWN, node, orders, payments, pod, service_account};
 use crate::model::{DeclarationStatus, EncryptionStatus, FindingKind, Identity, Link};
 
 #[test]
@@ -54,10 +54,30 @@ fn plaintext_is_a_finding_between_pods_and_between_pod_and_host_alone() {
 }
 
 #[test]
-fn an_edge_declared_without_encryption_may_be_plaintext() {
-    let scene =
-        Scene { encryption: EncryptionStatus::Plaintext, encryption_optional: true, ..Scene::default() };
-    assert!(scene.of_flow().is_empty());
+fn an_edge_declared_without_encryption_may_be_plaintext_and_that_is_counted() {
+    let demands = Demands { declared: true, encryption: Demand::Optional, ..Demands::default() };
+    let scene = Scene { encryption: EncryptionStatus::Plaintext, demands, ..Scene::default() };
+    let (found, exempted) = scene.judge(|situation| super::super::of_flow(situation, &scene.exemptions));
+    assert!(found.is_empty(), "{found:?}");
+    assert_eq!(exempted, [(FindingKind::Unencrypted, "declared-optional".to_owned())]);
+}
+
+#[test]
+fn a_declared_edge_asks_for_encryption_wherever_its_ends_are_and_mtls_also_on_an_encrypted_link() {
+    let of = |declared, encryption, link, server, status| {
+        let demands = Demands { declared, encryption, ..Demands::default() };
+        let scene = Scene { server, encryption: status, link, demands, ..Scene::default() };
+        scene.of_flow() == [FindingKind::Unencrypted]
+    };
+    let plaintext = EncryptionStatus::Plaintext;
+    let (none, wireguard) = (Link::Unknown, Link::Wireguard);
+    assert!(of(true, Demand::Required, none, Identity::External, plaintext));
+    assert!(!of(false, Demand::Required, none, Identity::External, plaintext));
+    assert!(!of(true, Demand::Required, wireguard, payments(), plaintext));
+    assert!(of(true, Demand::Strict, wireguard, payments(), plaintext));
+    // TLS 1.3 hides whether the client showed a certificate: that accuses nobody.
+    assert!(!of(true, Demand::Strict, none, payments(), EncryptionStatus::Tls));
+    assert!(!of(true, Demand::Strict, none, payments(), EncryptionStatus::Unknown));
 }
 
 #[test]

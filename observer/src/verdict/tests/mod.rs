@@ -5,7 +5,7 @@ mod requests;
 
 use std::sync::Arc;
 
-use super::{Exemptions, RequestFacts, Situation};
+use super::{Demand, Demands, Exemptions, RequestFacts, Situation};
 use crate::model::{
     Authentication, AuthenticationStatus, DeclarationStatus, EdgeEnd, EdgeKey, EdgePort, Encryption,
     EncryptionStatus, FindingKind, Hop, Identity, Link, Pod, Protocol, Template, Timestamp, TokenFacts,
@@ -54,8 +54,7 @@ struct Scene {
     encryption: EncryptionStatus,
     link: Link,
     declaration: DeclarationStatus,
-    encryption_optional: bool,
-    authentication_optional: bool,
+    demands: Demands<'static>,
     to_api_server: bool,
     now: Timestamp,
     exemptions: Exemptions,
@@ -71,8 +70,7 @@ impl Default for Scene {
             encryption: EncryptionStatus::Tls,
             link: Link::Unknown,
             declaration: DeclarationStatus::Ungoverned,
-            encryption_optional: false,
-            authentication_optional: false,
+            demands: Demands::default(),
             to_api_server: false,
             now: Timestamp::from_seconds(1_000),
             exemptions: Exemptions::new(Vec::new()),
@@ -100,8 +98,7 @@ impl Scene {
             protocol: self.protocol,
             encryption: &encryption,
             declaration: self.declaration,
-            encryption_optional: self.encryption_optional,
-            authentication_optional: self.authentication_optional,
+            demands: self.demands,
             to_api_server: self.to_api_server,
             now: self.now,
         });

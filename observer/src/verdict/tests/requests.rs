@@ -1,5 +1,8 @@
 use super::super::{Provenance, RequestFacts, is_somebody_elses};
-use super::{Scene, UNKNOWN, authentication, facts, node, orders, payments, service_account, token};
+use super::{
+    Authentication, Demand, Demands, Scene, UNKNOWN, authentication, facts, node, orders, payments,
+    service_account, token,
+};
 use crate::model::AuthenticationStatus::{self, Invalid, None, Present, Unknown, Verified};
 use crate::model::{EncryptionStatus, FindingKind, Identity};
 
@@ -61,7 +64,8 @@ fn a_request_without_credentials_is_a_finding_towards_pods_and_nodes_alone() {
 
 #[test]
 fn an_edge_declared_without_credentials_needs_none() {
-    let scene = Scene { authentication_optional: true, ..Scene::default() };
+    let demands = Demands { declared: true, authentication: Demand::Optional, ..Demands::default() };
+    let scene = Scene { demands, ..Scene::default() };
     assert!(scene.of_request(&facts(&authentication(None))).is_empty());
     assert_eq!(scene.of_request(&facts(&authentication(Invalid))), [FindingKind::InvalidToken]);
 }
@@ -144,4 +148,44 @@ fn provenance_is_said_in_the_words_of_the_contract() {
     assert_eq!(Provenance::Forwarded.as_str(), "forwarded");
     assert_eq!(Provenance::Replayed.as_str(), "replayed");
     assert_eq!(Provenance::Unknown.as_str(), "origin-unknown");
+}
+
+#[test]
+fn an_edge_that_asks_for_a_verified_token_is_not_content_with_mtls() {
+    let of = |authentication, status| {
+        let demands = Demands { declared: true, authentication, ..Demands::default() };
+        let scene = Scene { encryption: EncryptionStatus::Mtls, demands, ..Scene::default() };
+        scene.of_request(&facts(&self::authentication(status)))
+    };
+    assert_eq!(of(Demand::Strict, None), [FindingKind::Unauthenticated]);
+    assert!(of(Demand::Required, None).is_empty());
+    // One that cannot be verified here is not proven to be bad.
+    assert!(of(Demand::Strict, Present).is_empty());
+    assert!(of(Demand::Strict, Unknown).is_empty());
+}
+
+#[test]
+fn only_a_verified_token_without_any_of_the_audiences_asked_for_has_the_wrong_one() {
+    let with = |audiences: &[&str], status| {
+        let mut judged = token(Option::None, Option::None);
+        judged.status = status;
+        let mut claims = (**judged.token.as_ref().unwrap()).clone();
+        claims.audiences = audiences.iter().map(|audience| (*audience).into()).collect();
+        judged.token = Some(std::sync::Arc::new(claims));
+        judged
+    };
+    let of = |wanted: &[&str], judged: &Authentication| {
+        let wanted: Vec<std::sync::Arc<str>> = wanted.iter().map(|audience| (*audience).into()).collect();
+        // The scene's parts live as long as the program: a test can afford it.
+        let demands = Demands { audiences: Vec::leak(wanted), ..Demands::default() };
+        let scene = Scene { demands, ..Scene::default() };
+        scene.of_request(&facts(judged)).contains(&FindingKind::WrongAudience)
+    };
+    assert!(of(&["payments"], &with(&["orders"], Verified)));
+    assert!(of(&["payments"], &with(&[], Verified)));
+    assert!(!of(&["payments"], &with(&["orders", "payments"], Verified)));
+    assert!(!of(&[], &with(&["orders"], Verified)));
+    for status in [Present, Invalid, Unknown] {
+        assert!(!of(&["payments"], &with(&["orders"], status)), "{status:?}");
+    }
 }

@@ -36,6 +36,8 @@ pub fn completion_works_in_bash_and_fish_and_its_scripts_are_taken_by_zsh(stage:
         (&["observer", "flows", "--enc"], &["--encryption"]),
         (&["observer", "edges", "-o", ""], &["table", "wide", "json"]),
         (&["observer", "explain", "attached"], &["attached-mid-stream"]),
+        (&["observer", "graph", ""], &["check", "export", "diff"]),
+        (&["observer", "graph", "export", "--format", "n"], &["networkpolicy"]),
         (&["observer", "completion", ""], &["bash", "zsh", "fish"]),
     ] {
         let offered = offered_by_bash(stage, line)?;

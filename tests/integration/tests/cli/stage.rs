@@ -12,8 +12,19 @@ use observer_integration::wire::{self, Manners, Step};
 use observer_integration::{Claims, Directory, TokenIssuer, release_binary};
 use serde_json::Value;
 
-pub const COMMANDS: [&str; 8] =
-    ["run", "flows", "findings", "edges", "posture", "doctor", "explain", "completion"];
+pub const COMMANDS: [&str; 11] = [
+    "run",
+    "flows",
+    "findings",
+    "edges",
+    "posture",
+    "graph check",
+    "graph export",
+    "graph diff",
+    "doctor",
+    "explain",
+    "completion",
+];
 
 /// As the examples of `observer run --help` name them, in the directory where they run.
 const GRAPH: &str = "\
