@@ -93,6 +93,7 @@ fn list<W: Write>(out: &mut Printer<W>) -> Result<(), Ended> {
     section("Posture", &rows(meanings::POSTURES), out)?;
     section("Statuses", &rows(WORDS), out)?;
     section("Reasons", &rows(REASONS), out)?;
+    section("Reasons of imported policies", &rows(meanings::POLICY_REASONS), out)?;
     out.flush()
 }
 

@@ -329,7 +329,7 @@ impl Index {
     /// The ServiceAccounts, by namespace and name, that some pod runs as, now or until lately.
     #[must_use]
     pub fn accounts_of_pods(&self) -> HashSet<(&str, &str)> {
-        self.templates.service_accounts().collect()
+        self.pods.service_accounts().collect()
     }
 
     /// Says anew whether all links between nodes are encrypted by IPsec.

@@ -207,6 +207,12 @@ impl Pods {
         self.pods.len()
     }
 
+    /// Those, by namespace and name, that some pod runs as, now or until lately; each as often as there are pods. Not by
+    /// templates: records that are kept hold theirs, too.
+    pub(super) fn service_accounts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pods.keys().map(|ByUid(pod)| (&*pod.namespace, &*pod.service_account))
+    }
+
     /// Deleted pods forgotten early, and holders of an address that gave way to later ones.
     pub(super) fn forgotten_early(&self) -> u64 {
         self.departed_early + self.addresses.dropped()

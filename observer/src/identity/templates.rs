@@ -92,12 +92,6 @@ impl Templates {
         new
     }
 
-    /// Those, by namespace and name, that some pod, lately or now, runs as; some of them more than once.
-    pub(super) fn service_accounts(&self) -> impl Iterator<Item = (&str, &str)> {
-        let used = self.templates.iter().filter(|template| Arc::strong_count(template) > 1);
-        used.map(|template| (&*template.namespace, &*template.service_account))
-    }
-
     /// Whether some pod, lately or now, runs as this ServiceAccount.
     pub(super) fn has_service_account(&self, namespace: &str, name: &str) -> bool {
         self.templates.iter().any(|template| {
