@@ -98,8 +98,8 @@ impl Declaring {
             GraphKind::IstioAuthorizationPolicy => "authorizationpolicies.security.istio.io",
             GraphKind::IstioPeerAuthentication => "peerauthentications.security.istio.io",
             GraphKind::LinkerdServer => "servers.policy.linkerd.io",
-            GraphKind::LinkerdAuthorizationPolicy => "authorizationpolicies.policy.linkerd.io",
             GraphKind::LinkerdServerAuthorization => "serverauthorizations.policy.linkerd.io",
+            GraphKind::LinkerdAuthorizationPolicy => "authorizationpolicies.policy.linkerd.io",
             GraphKind::LinkerdMeshTlsAuthentication => "meshtlsauthentications.policy.linkerd.io",
             GraphKind::LinkerdNetworkAuthentication => "networkauthentications.policy.linkerd.io",
         }

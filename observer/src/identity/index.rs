@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::address_history::Holder;
 use super::cgroup;
 use super::intern::Interner;
-use super::lists::{Lists, Mark, keep_listed};
+use super::lists::{Lists, Mark, insert_name, keep_listed};
 use super::malformed::{Malformed, Problem, parse_ip, required};
 use super::namespaces::Namespaces;
 use super::nodes::{self, Nodes};
@@ -458,20 +458,6 @@ fn node_of(identity: &Identity) -> Option<&Arc<str>> {
         Identity::Node(name) => Some(name),
         _ => None,
     }
-}
-
-fn insert_name<T: std::hash::Hash + Eq, V>(
-    names: &mut HashMap<T, V>,
-    name: T,
-    listed: V,
-    object: &str,
-    kind: &'static str,
-) -> Result<(), Malformed> {
-    if names.len() >= MAX_NAMES && !names.contains_key(&name) {
-        return Err(Malformed::new(object, Problem::Full { bound: MAX_NAMES, kind }));
-    }
-    names.insert(name, listed);
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 
+use super::index::MAX_NAMES;
+use super::malformed::{Malformed, Problem};
 use super::objects::ObjectKind;
 
 /// Which list an object was last part of.
@@ -29,6 +31,21 @@ pub(super) fn keep_listed<T: std::hash::Hash + Eq, V>(
     let before = names.len();
     names.retain(|_, value| is_listed(value));
     before - names.len()
+}
+
+/// Keeps a name, if there is room for it.
+pub(super) fn insert_name<T: std::hash::Hash + Eq, V>(
+    names: &mut HashMap<T, V>,
+    name: T,
+    listed: V,
+    object: &str,
+    kind: &'static str,
+) -> Result<(), Malformed> {
+    if names.len() >= MAX_NAMES && !names.contains_key(&name) {
+        return Err(Malformed::new(object, Problem::Full { bound: MAX_NAMES, kind }));
+    }
+    names.insert(name, listed);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -347,7 +347,7 @@ families! {
         ..gauge(
             "observer_watch_up",
             "Whether the watch of a resource is up",
-            "0: the resource is not watched now, and what is known of it goes stale. Not there: identities come from files.",
+            "0: the resource is not watched now, and what is known of it goes stale. Not there: identities come from files, or it is a kind that declares edges, such as `servicegraphs.observer.dev`, and the cluster never had it.",
         )
     };
     MalformedObjects: Family {

@@ -66,8 +66,8 @@ const FOREIGN: [[&str; 4]; 9] = [
     ["security.istio.io", "v1", "authorizationpolicies", "AuthorizationPolicy"],
     ["security.istio.io", "v1", "peerauthentications", "PeerAuthentication"],
     ["policy.linkerd.io", "v1beta3", "servers", "Server"],
-    ["policy.linkerd.io", "v1alpha1", "authorizationpolicies", "AuthorizationPolicy"],
     ["policy.linkerd.io", "v1beta1", "serverauthorizations", "ServerAuthorization"],
+    ["policy.linkerd.io", "v1alpha1", "authorizationpolicies", "AuthorizationPolicy"],
     ["policy.linkerd.io", "v1alpha1", "meshtlsauthentications", "MeshTLSAuthentication"],
     ["policy.linkerd.io", "v1alpha1", "networkauthentications", "NetworkAuthentication"],
 ];
