@@ -114,7 +114,7 @@ impl Flow {
             client_ip: ip(client),
             server: server_end,
             server_ip,
-            port: if chance % 16 == 0 { 9090 } else { 8080 },
+            port: if chance.is_multiple_of(16) { 9090 } else { 8080 },
             http: (chance % 8 == 5).then_some(("GET", "/v1/items/7")),
         }
     }
