@@ -20,6 +20,8 @@ pub use event::{Close, Cookie, Direction, Endpoint, Event, Open, Payload, Transp
 pub use finding::{FindingKind, FindingSet};
 pub use identity::{Identity, Kind, Label, OwnLabels, Pod, PodIps, Port, Template, TokenMount, Workload};
 pub use posture::{PostureKind, PostureRow, PostureStatus};
-pub use record::{CloseReason, FlowRecord, Hop, LastRequest, Party, Protocol, Reporter, RequestCounts};
+pub use record::{
+    CloseReason, FlowRecord, Hop, LastRequest, OfTemplate, Party, Protocol, Reporter, RequestCounts,
+};
 pub use time::Timestamp;
 pub use uid::Uid;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use serde::{Deserialize, Serialize};
 
@@ -213,7 +213,18 @@ pub struct Party {
     pub port: u16,
     /// What the pod has in common with the others of its workload; not part of what is written.
     #[serde(skip)]
-    pub template: Option<Arc<Template>>,
+    pub template: OfTemplate,
+}
+
+/// A template, for as long as its pods are known: a record that is kept must not keep them.
+#[derive(Clone, Debug, Default)]
+pub struct OfTemplate(pub Weak<Template>);
+
+impl PartialEq for OfTemplate {
+    /// It is no part of what a record says.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// Requests of a flow, by what they showed of their sender.

@@ -1,13 +1,13 @@
 //! A flow and its facts -> the flow record.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::ends::Ends;
 use super::session::{Facts, Session};
 use crate::conntrack::{Flow, Role};
 use crate::model::{
     Authentication, CloseReason, EdgeEnd, Encryption, EncryptionStatus, Endpoint, FlowRecord, Identity, Kind,
-    Party, Protocol, Reporter, Timestamp,
+    OfTemplate, Party, Protocol, Reporter, Timestamp,
 };
 
 /// The record of `flow` as it stands at `time`; `last` if it ended.
@@ -83,6 +83,6 @@ fn party(identity: &Identity, address: Endpoint, service: Option<Arc<str>>) -> P
         service,
         ip: address.ip,
         port: address.port,
-        template: pod.map(|pod| pod.template.clone()),
+        template: OfTemplate(pod.map_or_else(Weak::new, |pod| Arc::downgrade(&pod.template))),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::query::EndsSeen;
 use crate::model::{Kind, Party, Template};
@@ -10,6 +10,7 @@ use crate::model::{Kind, Party, Template};
 /// Workloads and revisions, and addresses, of one end of one edge.
 const MAX_TEMPLATES: usize = 16;
 const MAX_ADDRESSES: usize = 16;
+const MAX_PROBE_PORTS: usize = 32;
 
 /// Labels that controllers and tools set anew with each pod, revision, run or release: no selector should name them.
 const PASSING: [&str; 20] = [
@@ -35,43 +36,59 @@ const PASSING: [&str; 20] = [
     "statefulset.kubernetes.io/pod-name",
 ];
 
+/// What is remembered of a template; nothing of it is shared, so that its pods can be forgotten.
+#[derive(Debug)]
+struct Workload {
+    /// The last one with these labels: mostly one look is enough.
+    template: Weak<Template>,
+    labels: BTreeMap<String, String>,
+    host_network: bool,
+    probe_ports: Vec<u16>,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
-    templates: Vec<Arc<Template>>,
+    workloads: Vec<Workload>,
     addresses: Vec<IpAddr>,
     more: bool,
 }
 
 impl Ends {
     pub fn add(&mut self, party: &Party) {
-        match &party.template {
+        match party.template.0.upgrade() {
             Some(template) if template.host_network => {
-                self.template(template);
+                self.template(&template);
                 self.address(party.ip);
             }
-            Some(template) => self.template(template),
+            Some(template) => self.template(&template),
             None if matches!(party.kind, Kind::Node | Kind::External) => self.address(party.ip),
             None => {}
         }
     }
 
     fn template(&mut self, template: &Arc<Template>) {
-        // Pods of a workload share theirs: mostly one look is enough.
-        if self.templates.iter().any(|known| Arc::ptr_eq(known, template) || known == template) {
+        if self.workloads.iter().any(|known| std::ptr::eq(known.template.as_ptr(), &**template)) {
             return;
         }
-        let labels = identifying(template);
-        let same = |known: &Arc<Template>| {
-            known.host_network == template.host_network && identifying(known) == labels
-        };
-        if self.templates.iter().any(same) {
+        let (labels, host_network) = (identifying(template), template.host_network);
+        let same = |known: &&mut Workload| known.host_network == host_network && known.labels == labels;
+        if let Some(known) = self.workloads.iter_mut().find(same) {
+            known.template = Arc::downgrade(template);
+            known.probe_ports.extend(&*template.probe_ports);
+            known.probe_ports.sort_unstable();
+            known.probe_ports.dedup();
+            known.probe_ports.truncate(MAX_PROBE_PORTS);
             return;
         }
-        match self.templates.len() < MAX_TEMPLATES {
-            true => self.templates.push(template.clone()),
-            false => self.more = true,
+        if self.workloads.len() >= MAX_TEMPLATES {
+            self.more = true;
+            return;
         }
+        let mut probe_ports = template.probe_ports.to_vec();
+        probe_ports.truncate(MAX_PROBE_PORTS);
+        let template = Arc::downgrade(template);
+        self.workloads.push(Workload { template, labels, host_network, probe_ports });
     }
 
     fn address(&mut self, ip: IpAddr) {
@@ -87,20 +104,17 @@ impl Ends {
 
     pub fn view(&self) -> EndsSeen {
         let mut seen = EndsSeen { more: self.more, addresses: self.addresses.clone(), ..EndsSeen::default() };
-        for template in &self.templates {
-            let labels = identifying(template);
-            seen.probe_ports.extend(&*template.probe_ports);
-            if template.host_network {
+        for workload in &self.workloads {
+            seen.probe_ports.extend(&workload.probe_ports);
+            if workload.host_network {
                 seen.host_network = true;
-            } else if labels.is_empty() {
+            } else if workload.labels.is_empty() {
                 seen.unlabelled = true;
             } else {
-                let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-                seen.labels.push(labels.into_iter().map(text).collect());
+                seen.labels.push(workload.labels.clone());
             }
         }
         seen.labels.sort();
-        seen.labels.dedup();
         seen.addresses.sort();
         seen.probe_ports.sort_unstable();
         seen.probe_ports.dedup();
@@ -109,33 +123,38 @@ impl Ends {
 }
 
 /// The labels that the workload's author chose.
-fn identifying(template: &Template) -> BTreeMap<&str, &str> {
-    let labels = template.labels.iter().map(|(key, value)| (&**key, &**value));
-    labels.filter(|(key, _)| !PASSING.contains(key)).collect()
+fn identifying(template: &Template) -> BTreeMap<String, String> {
+    let labels = template.labels.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+    labels.filter(|(key, _)| !PASSING.contains(&key.as_str())).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::OfTemplate;
     use crate::sink::fixture::party;
 
-    fn pod(labels: &[(&str, &str)]) -> Party {
+    fn pod(labels: &[(&str, &str)]) -> (Party, Arc<Template>) {
         let labels = labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        let template = Template { labels, ..Template::default() };
-        Party { template: Some(Arc::new(template)), ..party("shop/orders", 1, 1) }
+        let template = Arc::new(Template { labels, ..Template::default() });
+        let known = OfTemplate(Arc::downgrade(&template));
+        (Party { template: known, ..party("shop/orders", 1, 1) }, template)
     }
 
     #[test]
     fn revisions_of_a_workload_are_one_set_of_labels() {
         let mut ends = Ends::default();
         for hash in ["5d4", "6e5", "7f6"] {
-            ends.add(&pod(&[("app", "orders"), ("pod-template-hash", hash)]));
+            let (party, _alive) = pod(&[("app", "orders"), ("pod-template-hash", hash)]);
+            ends.add(&party);
         }
-        ends.add(&pod(&[("app", "orders"), ("tier", "front")]));
+        let (party, _alive) = pod(&[("app", "orders"), ("tier", "front")]);
+        ends.add(&party);
         let seen = ends.view();
         let labels: Vec<_> = seen.labels.iter().map(|labels| labels.len()).collect();
         assert_eq!((labels, seen.unlabelled, seen.more), (vec![1, 2], false, false));
-        ends.add(&pod(&[("pod-template-hash", "5d4")]));
+        let (party, _alive) = pod(&[("pod-template-hash", "5d4")]);
+        ends.add(&party);
         assert!(ends.view().unlabelled);
     }
 

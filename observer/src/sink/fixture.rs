@@ -29,7 +29,7 @@ pub(crate) fn party(principal: &str, last_byte: u8, port: u16) -> Party {
         service: None,
         ip: [10, 244, 0, last_byte].into(),
         port,
-        template: None,
+        template: crate::model::OfTemplate::default(),
     }
 }
 
