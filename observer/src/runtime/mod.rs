@@ -375,6 +375,9 @@ fn describe(metrics: &Metrics, index: &Index, graph: &Graph) {
         metrics.identities(kind, count);
     }
     metrics.declared_edges("loaded", graph.declared_edges());
+    let (active, expired) = graph.count_exceptions(clock::now());
+    metrics.declared_exceptions("active", active);
+    metrics.declared_exceptions("expired", expired);
 }
 
 async fn wait_for_signal() {

@@ -71,6 +71,7 @@ impl Observation {
             // First who is who, then who does what.
             let heard = self.listen();
             if let Some(graph) = self.declared.as_mut().and_then(Declared::take) {
+                self.sinks.board.declare(graph.listing());
                 self.pipeline.set_graph(graph);
             }
             let drained = self.drain(clock);

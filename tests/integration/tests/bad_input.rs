@@ -203,7 +203,7 @@ fn bad_input_is_one_line_that_names_its_cause_and_the_way_out() -> Result<()> {
                 &path("unknown-key.yaml"),
                 "ServiceGraph shop/shop",
                 "spec.colour",
-                "expected `governs` or `edges`",
+                "expected one of `governs`, `edges`, `exceptions`",
             ],
         ),
         (

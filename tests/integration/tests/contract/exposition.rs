@@ -85,6 +85,7 @@ pub const FAMILIES: &[(&str, &str, &[&str], bool, bool)] = &[
     ("observer_edge_last_seen_timestamp_seconds", "gauge", &[], true, true),
     ("observer_exempted_total", "counter", &["kind", "reason"], false, true),
     ("observer_declared_edges", "gauge", &["state"], false, true),
+    ("observer_declared_exceptions", "gauge", &["state"], false, true),
     ("observer_lost_events_total", "counter", &["stage"], false, true),
     ("observer_truncated_payloads_total", "counter", &[], false, true),
     ("observer_unresolved_flows_total", "counter", &["reason"], false, true),

@@ -140,6 +140,8 @@ pub const RECORD: &[Key] = &[
         Object(&[
             Key("status", ALWAYS, Word(&["allowed", "unexpected", "ungoverned", "unevaluable"])),
             Key("source", MAYBE, Text),
+            Key("clause", MAYBE, Text),
+            Key("against", MAYBE, Texts),
             Key("reason", MAYBE, Text),
         ]),
     ),
