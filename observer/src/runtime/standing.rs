@@ -42,6 +42,18 @@ pub fn wanted(standing: &Standing, refused: Option<&Refused>, now: Timestamp) ->
     (wanted != standing.status).then_some(wanted)
 }
 
+/// Whether two statuses differ in nothing but since when that is so.
+pub fn says_the_same(one: &Value, other: &Value) -> bool {
+    let timeless = |status: &Value| {
+        let mut status = status.clone();
+        for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+            condition["lastTransitionTime"] = Value::Null;
+        }
+        status
+    };
+    timeless(one) == timeless(other)
+}
+
 /// In whole seconds, as conditions have it.
 fn rfc3339(now: Timestamp) -> String {
     jiff::Timestamp::from_nanosecond(i128::from(now.0))
@@ -54,6 +66,17 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_767_225_600 * 1_000_000_000); // 2026-01-01T00:00:00Z
+
+    #[test]
+    fn a_status_that_was_wanted_a_second_later_says_the_same() {
+        let standing = Standing { generation: Some(2), edges: 3, ..Standing::default() };
+        let later = Timestamp(NOW.0 + 1_000_000_000);
+        let (one, other) = (wanted(&standing, None, NOW).unwrap(), wanted(&standing, None, later).unwrap());
+        assert_ne!(one, other);
+        assert!(says_the_same(&one, &other));
+        let refused = Refused { reason: "Invalid", message: String::new() };
+        assert!(!says_the_same(&one, &wanted(&standing, Some(&refused), NOW).unwrap()));
+    }
 
     #[test]
     fn a_status_is_written_once_and_again_when_it_says_something_else() {

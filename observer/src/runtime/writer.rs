@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::clock;
+use super::standing::says_the_same;
 use crate::cluster::{Election, Leases, Step};
 use crate::graph::ObjectName;
 
@@ -71,7 +72,10 @@ impl Writer {
         if wanted.is_empty() {
             return None;
         }
-        wanted.retain(|(name, status)| self.written.get(name).is_none_or(|(written, _)| written != status));
+        // Until the API server's echo comes, what was written is wanted again, as of a later second.
+        wanted.retain(|(name, status)| {
+            self.written.get(name).is_none_or(|(written, _)| !says_the_same(written, status))
+        });
         for (name, status) in wanted {
             match self.hold().await {
                 Ok(true) => {}
