@@ -83,6 +83,7 @@ fn populated() -> Metrics {
     }
     metrics.exempted(FindingKind::Unencrypted, "a \"quoted\" word \\ and more");
     metrics.declared_edges("loaded", 3);
+    metrics.declared_exceptions("expired", 1);
     metrics.truncated(1);
     metrics.unresolved("no-pod-at-address");
     metrics.open_flows(2);
