@@ -60,7 +60,7 @@ pub fn run_stages(stages: &mut Stages, arguments: &Arguments) -> Result<()> {
             process::run(process::cargo().args(["test", "--no-fail-fast", "--"]).args(&arguments.rest))
         })?;
     }
-    if [Part::Integration, Part::Kubernetes, Part::Monitoring].into_iter().any(wanted) {
+    if [Part::Integration, Part::Kubernetes, Part::Monitoring, Part::Deploy].into_iter().any(wanted) {
         stages.run("release build", || {
             process::run(process::cargo().args(["build", "--release", "--package", "observer"]))
         })?;
@@ -128,7 +128,8 @@ fn deployment(arguments: &Arguments) -> Result<Command> {
         .args(["test", "--no-fail-fast", "--package", "observer-deployment"])
         .args(["--", "--test-threads", INTEGRATION_THREADS])
         .args(&arguments.rest)
-        .env("OBSERVER_IMAGE", image::archive()?);
+        .env("OBSERVER_IMAGE", image::archive()?)
+        .env("OBSERVER_BIN", workspace::release_observer()?);
     as_root(&mut command)?;
     Ok(command)
 }
