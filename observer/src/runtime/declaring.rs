@@ -101,6 +101,7 @@ pub fn start(sources: Sources<'_>, metrics: Arc<Metrics>, blocker: Blocker, runt
         slot: slot.clone(),
         in_force: None,
         wanted,
+        echoed: false,
         shown: BTreeSet::new(),
     };
     runtime.spawn(listener.run());
@@ -117,6 +118,8 @@ struct Listener {
     /// Kept so that the observing thread is not the one that takes a large graph apart.
     in_force: Option<Arc<Graph>>,
     wanted: watch::Sender<Wanted>,
+    /// A status was heard of since the statuses were looked through.
+    echoed: bool,
     /// Watches that were up once: what a cluster never had is not told of.
     shown: BTreeSet<&'static str>,
 }
@@ -136,7 +139,9 @@ impl Listener {
                 kept = now;
                 self.keep_house(now);
             }
-            if now - looked >= LOOK_THROUGH {
+            // Soon enough that the writer does not take what was written for what is still to be written.
+            if now - looked >= LOOK_THROUGH || self.echoed && now - looked >= HOUSEKEEPING {
+                self.echoed = false;
                 looked = now;
                 self.look_through();
             }
@@ -152,10 +157,14 @@ impl Listener {
     }
 
     fn take(&mut self, Heard { resource, change, .. }: Heard<Declaring>) {
-        if let Taken::Broken(complaint) = self.ledger.take(resource, change, Instant::now()) {
-            self.metrics.malformed_objects(resource.kind(), 1);
-            if let Some(complaint) = complaint {
-                tracing::warn!("malformed object: {complaint}");
+        match self.ledger.take(resource, change, Instant::now()) {
+            Taken::Fine => {}
+            Taken::Status => self.echoed = true,
+            Taken::Broken(complaint) => {
+                self.metrics.malformed_objects(resource.kind(), 1);
+                if let Some(complaint) = complaint {
+                    tracing::warn!("malformed object: {complaint}");
+                }
             }
         }
     }

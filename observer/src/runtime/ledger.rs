@@ -65,6 +65,8 @@ pub struct Refused {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
     Fine,
+    /// Nothing but its status is new, which may be our own doing.
+    Status,
     /// It cannot be used. The text is there if it was not said before.
     Broken(Option<String>),
 }
@@ -140,9 +142,8 @@ impl Ledger {
         }
         if kind == GraphKind::ServiceGraph {
             let standing = self.graphs.entry(name.clone()).or_default();
-            // Only its status is new, which may be our own doing.
             if standing.hear(&value) {
-                return Taken::Fine;
+                return Taken::Status;
             }
         }
         if self.of_files.contains(&name) {
