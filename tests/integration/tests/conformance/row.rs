@@ -35,6 +35,8 @@ pub struct Row {
     pub dialect: Option<&'static str>,
     /// Why tshark reads nothing of it.
     pub unread: Option<&'static str>,
+    /// Why tshark at times reads nothing of it.
+    pub unread_at_times: Option<&'static str>,
     /// What tshark reads otherwise, and why that is as it should be.
     pub otherwise: Vec<(&'static str, &'static str)>,
 }
@@ -54,6 +56,7 @@ pub fn row(case: impl Into<String>, client: &str, server: &str) -> Row {
         findings: None,
         dialect: None,
         unread: None,
+        unread_at_times: None,
         otherwise: Vec::new(),
     }
 }
@@ -120,6 +123,12 @@ impl Row {
     #[must_use]
     pub fn unread(mut self, why: &'static str) -> Self {
         self.unread = Some(why);
+        self
+    }
+
+    #[must_use]
+    pub fn unread_at_times(mut self, why: &'static str) -> Self {
+        self.unread_at_times = Some(why);
         self
     }
 

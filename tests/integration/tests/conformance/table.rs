@@ -159,7 +159,7 @@ fn line(row: &Row, records: &[Value], witness: &[Reading], mishap: Option<String
     let mut judged = judge(row, records, witness);
     judged.faults.splice(0..0, mishap);
     let mut notes: Vec<String> = row.otherwise.iter().map(|(what, why)| format!("{what}: {why}")).collect();
-    notes.extend(row.unread.map(str::to_owned));
+    notes.extend([row.unread, row.unread_at_times].into_iter().flatten().map(str::to_owned));
     Line { case: row.case.clone(), ends: format!("{} → {}", row.client, row.server), judged, notes }
 }
 

@@ -47,6 +47,7 @@ pub fn rows() -> Vec<Row> {
         http("a header line of a megabyte", "python sockets")
             .does(|at| at.say(get(&format!("X-Long: {}\r\n", "x".repeat(1 << 20)))))
             .reads("http/1.1 plaintext, 1 request: 1 unknown, ? 400, unknown head-too-long")
+            .unread_at_times("nginx resets with most of it unread, and what has passed until then varies")
             .otherwise("LastRequest", "keeps a megabyte to read the method"),
         head("bare LF", format!("GET / HTTP/1.1\nHost: x\n{BASIC}\n\n"), "1 present, GET 200, present basic"),
         head("empty lines before the request", format!("\r\n{}", get("")), "1 none, GET 200, none"),
