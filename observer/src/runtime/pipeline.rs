@@ -32,6 +32,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub enum Command {
     Stop(Cookie),
     Resume(Cookie, Direction, u32),
+    /// What the client says again needs but be counted: up to these sequence numbers both ends were read.
+    Count {
+        cookie: Cookie,
+        received: u32,
+        sent: u32,
+    },
     /// The sequence numbers at which a frame of HTTP/2 starts, of what the socket receives and of what it sends.
     Frames {
         cookie: Cookie,
@@ -141,8 +147,26 @@ impl Pipeline {
                 if only_data && let Some(flow) = table.get_mut(payload.cookie) {
                     told(flow, true);
                 }
-                if let Some(flow) = table.payload(&payload, &mut read) {
+                let read = |session: &mut Session, client: bool, piece: Piece<'_>| {
+                    if client {
+                        session.facts.again = payload.again;
+                    }
+                    read(session, client, piece);
+                };
+                if let Some(flow) = table.payload(&payload, read) {
                     told(flow, false);
+                    weigh(flow, world, commands, late, now);
+                }
+            }
+            Event::Repeats(repeats) => {
+                if let Some((flow, bytes)) = table.counted(&repeats, &mut read) {
+                    let Session { protocol, facts } = &mut flow.session;
+                    let mut scribe = Scribe { facts, verifier, keep_paths, now };
+                    protocol.repeated(bytes, repeats.answers, &mut scribe);
+                    if repeats.over {
+                        protocol.end_repeats();
+                        (facts.count_told, facts.again) = (false, false);
+                    }
                     weigh(flow, world, commands, late, now);
                 }
             }
@@ -336,6 +360,12 @@ impl Pipeline {
     #[must_use]
     pub fn exceptions(&self, now: Timestamp) -> (usize, usize) {
         self.world.graph.count_exceptions(now)
+    }
+
+    /// Whether a connection is live.
+    #[must_use]
+    pub fn knows(&self, cookie: Cookie) -> bool {
+        self.table.get(cookie).is_some()
     }
 
     #[must_use]

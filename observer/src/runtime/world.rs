@@ -221,7 +221,7 @@ impl World {
 
     fn weigh_request(&mut self, flow: &mut Flow<Session>, outcome: Outcome, flow_evaluation: &Evaluation) {
         let Some(ends) = flow.session.facts.ends.clone() else { return };
-        let Outcome { judgement, others, proxy_credential, method, path } = outcome;
+        let Outcome { times, judgement, others, proxy_credential, method, path } = outcome;
         let http = method.as_deref().map(|method| HttpFacts { method, path: path.as_deref() });
         let judged = if self.graph.has_http_rules() && http.is_some() {
             let encryption = flow.session.facts.encryption.status;
@@ -256,7 +256,7 @@ impl World {
                 _ => {}
             }
         }
-        facts.requests.count(authentication.status);
+        facts.requests.count(authentication.status, times);
         let status = facts.last_request.as_ref().and_then(|last| last.status);
         facts.last_request = Some(LastRequest { method, status });
 
