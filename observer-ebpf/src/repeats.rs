@@ -32,7 +32,8 @@ static SEGMENT: PerCpuArray<[u64; WORDS + 1]> = PerCpuArray::with_max_entries(1,
 pub fn heard(ctx: &SkBuffContext, socket: &mut Socket, tcp: &Tcp, answered: bool) -> Result<(), u16> {
     let repeated = &mut socket.repeated;
     let length = tcp.payload_len;
-    let hash = if answered && length <= LONGEST as u32 { hash(ctx.skb.skb, tcp.payload_at, length) } else { 0 };
+    let hash =
+        if answered && length <= LONGEST as u32 { hash(ctx.skb.skb, tcp.payload_at, length) } else { 0 };
     if hash == 0 || length != repeated.length || hash != repeated.hash {
         repeated.length = if hash == 0 { 0 } else { length };
         repeated.hash = hash;
@@ -90,7 +91,8 @@ pub fn left_out(socket: &Socket) {
 pub fn begin(socket: &mut Socket, word: Control) {
     let repeated = &mut socket.repeated;
     let (read, answer) = (word.argument, word.other);
-    let same_request = repeated.length != 0 && !after(repeated.since, read) && !after(read, socket.received.next);
+    let same_request =
+        repeated.length != 0 && !after(repeated.since, read) && !after(read, socket.received.next);
     let same_answer =
         repeated.status != 0 && after(answer, repeated.status_since) && !after(answer, socket.sent.next);
     repeated.slot = word.slot.wrapping_add(1);

@@ -125,23 +125,24 @@ impl Observation {
 
     fn drain(&mut self, clock: crate::decode::ClockOffset) -> usize {
         let Self { probe, pipeline, metrics, self_test, .. } = self;
-        let drained = probe.drain(BATCH, clock, |event: Result<Event<'_>, DecodeError>, repeats| match event {
-            Ok(event) if self_test.as_mut().is_some_and(|test| test.canary.claims(&event)) => {}
-            Ok(event) => {
-                if let Some(cookie) = ends_counting(&event)
-                    && let Some(counted) = repeats.of(cookie, event.time())
-                {
-                    pipeline.event(Event::Repeats(counted));
+        let drained =
+            probe.drain(BATCH, clock, |event: Result<Event<'_>, DecodeError>, repeats| match event {
+                Ok(event) if self_test.as_mut().is_some_and(|test| test.canary.claims(&event)) => {}
+                Ok(event) => {
+                    if let Some(cookie) = ends_counting(&event)
+                        && let Some(counted) = repeats.of(cookie, event.time())
+                    {
+                        pipeline.event(Event::Repeats(counted));
+                    }
+                    pipeline.event(event);
                 }
-                pipeline.event(event);
-            }
-            Err(error) => {
-                tracing::debug!(%error, "undecodable record");
-                metrics.lost("decode", 1);
-                pipeline.lost_evidence();
-                pipeline.seen().missed(clock::now());
-            }
-        });
+                Err(error) => {
+                    tracing::debug!(%error, "undecodable record");
+                    metrics.lost("decode", 1);
+                    pipeline.lost_evidence();
+                    pipeline.seen().missed(clock::now());
+                }
+            });
         if let Some(test) = self_test
             && test.canary.seen()
             && test.blocker.take().is_some()
