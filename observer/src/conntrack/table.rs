@@ -1,10 +1,11 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::role::{Role, role};
 use super::stream::{Piece, Stream};
 use crate::model::{
-    Close, CloseReason, Cookie, Direction, Endpoint, Open, Payload, Repeats, Timestamp, Transport, UdpClose,
+    Close, CloseReason, Cookie, Direction, Endpoint, HashMap, Open, Payload, Repeats, Timestamp, Transport,
+    UdpClose,
 };
 
 /// Bounds of the table.
@@ -129,9 +130,9 @@ impl<S: Default> Table<S> {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            flows: HashMap::new(),
-            conversations: HashMap::new(),
-            waiting: HashMap::new(),
+            flows: HashMap::default(),
+            conversations: HashMap::default(),
+            waiting: HashMap::default(),
             orphans: VecDeque::new(),
             restless: Vec::new(),
             refused: 0,

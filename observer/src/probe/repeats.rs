@@ -1,6 +1,6 @@
 //! Requests that the kernel programs count instead of shipping them: who counts in which slot, and what was counted.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use observer_common::{REPEAT_SLOTS, Repeats as Layout, counting};
 
 use super::shared::Shared;
-use crate::model::{Cookie, Repeats, Timestamp};
+use crate::model::{Cookie, HashMap, Repeats, Timestamp};
 
 /// A kernel program that is about to count when its slot is taken away has done so by then.
 const REST: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ impl RepeatTable {
             slots: Shared::map(fd, REPEAT_SLOTS)?,
             fresh: 0..REPEAT_SLOTS,
             resting: VecDeque::new(),
-            counting: HashMap::new(),
+            counting: HashMap::default(),
         })
     }
 

@@ -90,6 +90,7 @@ impl Pipeline {
                 sinks,
                 node,
                 identity_wait,
+                unwritten: Vec::new(),
             },
             settings,
             commands: VecDeque::new(),
@@ -217,6 +218,17 @@ impl Pipeline {
             self.finish(flow, now);
         }
         self.look_at_news(now);
+        self.write();
+    }
+
+    fn write(&mut self) {
+        let mut unwritten = std::mem::take(&mut self.world.unwritten);
+        for place in unwritten.drain(..) {
+            if let Some(flow) = find(&mut self.table, place) {
+                self.world.catch_up(flow);
+            }
+        }
+        self.world.unwritten = unwritten;
     }
 
     /// Weighs what waited for news of who its ends are, and corrects what could not wait longer.
@@ -255,6 +267,7 @@ impl Pipeline {
     /// Nothing more comes: weighs what still waits as it is.
     pub fn stop_waiting(&mut self) {
         self.look_at_news(Timestamp(u64::MAX));
+        self.write();
     }
 
     /// Forgets connections from before our time that have been silent for long. Costs a walk over the table.

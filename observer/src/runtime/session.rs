@@ -59,6 +59,8 @@ pub struct Facts {
     pub counted: Counted,
     /// The findings of the last record; `None` before the first.
     pub written: Option<FindingSet>,
+    /// That one still waits for its turn.
+    pub unwritten: bool,
     /// The last sequence number that the kernel was told to resume at.
     pub resume_told: Option<u32>,
     /// Where the kernel was last told that HTTP/2's frames start: (received, sent).
