@@ -90,6 +90,7 @@ impl Pipeline {
                 sinks,
                 node,
                 identity_wait,
+                generation: 0,
                 unwritten: Vec::new(),
             },
             settings,
@@ -330,11 +331,13 @@ impl Pipeline {
         self.settings.protocol.credential_headers = credential_headers;
         self.settings.both_ends = both_ends;
         self.world.exemptions = exemptions;
+        self.world.generation += 1;
     }
 
     /// What is declared from now on; what was judged stays.
     pub fn set_graph(&mut self, graph: Arc<Graph>) {
         self.world.graph = graph;
+        self.world.generation += 1;
     }
 
     /// Gives the series of edges back that had no flow for `idle` and whose pods are gone; answers how many.

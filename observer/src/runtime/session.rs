@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::ends::Ends;
 use super::kept::KeptJudgements;
+use super::routine::Routine;
 use crate::model::{
     Authentication, AuthenticationStatus, Declaration, Encryption, FindingSet, LastRequest, Protocol,
     RequestCounts, Timestamp, TokenFacts,
@@ -50,6 +51,8 @@ pub struct Facts {
     pub edge: Option<Arc<EdgeMetrics>>,
     pub identity: Awaited,
     pub declaration: Option<Declaration>,
+    /// What a request was found to be, for those like it.
+    pub routine: Option<Routine>,
     pub findings: FindingSet,
     pub exempted: FindingSet,
 
