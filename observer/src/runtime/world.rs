@@ -36,6 +36,8 @@ pub struct World {
     pub node: Arc<str>,
     /// How long a flow waits for news of who its ends are. Zero where no news can come.
     pub identity_wait: Duration,
+    /// Memory for requests that wait to be weighed: it passes from flow to flow.
+    pub spare: Vec<Outcome>,
     /// Counts up whenever what flows are weighed against changes.
     pub generation: u64,
     /// Live flows that have something new to be written: those that end before their turn comes get one record.
@@ -98,7 +100,7 @@ impl World {
         for outcome in pending.drain(..) {
             self.weigh_request(flow, outcome, &evaluation);
         }
-        flow.session.facts.pending = pending;
+        self.spare = pending;
         if flow.session.facts.classified {
             let facts = &flow.session.facts;
             let declared = facts.declaration.as_ref().map_or(DeclarationStatus::Ungoverned, |d| d.status);
@@ -116,7 +118,8 @@ impl World {
     /// Requests that show nothing new.
     fn count_routine(&mut self, flow: &mut Flow<Session>, ends: &Ends) {
         let facts = &mut flow.session.facts;
-        for outcome in facts.pending.drain(..) {
+        let mut pending = std::mem::take(&mut facts.pending);
+        for outcome in pending.drain(..) {
             if let (Role::Server, Some(token), Identity::Pod(receiver)) =
                 (flow.role, outcome.judgement.fingerprint, &ends.server)
             {
@@ -125,6 +128,7 @@ impl World {
             facts.requests.count(outcome.judgement.authentication.status, outcome.times);
             facts.last_request.get_or_insert_default().method = outcome.method;
         }
+        self.spare = pending;
         if flow.stage == Stage::Reporting {
             self.report(flow);
         }
