@@ -12,6 +12,8 @@ const MARGIN = { side: 14, top: 34, bottom: 12 };
 const GAP = 46;
 /** Steps of the simulation: enough to settle. */
 const STEPS = 160;
+/** And then, at most, until nothing overlaps. */
+const PUSHES = 400;
 
 export interface Point {
   x: number;
@@ -106,13 +108,13 @@ function arrange(bodies: Body[], pairs: SimulationLinkDatum<Body>[], gap: number
   const simulation = forceSimulation(bodies)
     .force("links", forceLink<Body, SimulationLinkDatum<Body>>(pairs).id((one) => one.id).distance(side / 3 + gap).strength(0.08))
     // Screens are wider than high.
-    .force("x", forceX(0).strength(0.045))
-    .force("y", forceY(0).strength(0.09))
+    .force("x", forceX(0).strength(0.04))
+    .force("y", forceY(0).strength(0.12))
     .force("apart", () => pushApart(bodies, 0.6))
     .stop()
     .tick(STEPS);
   simulation.nodes().forEach((one) => Object.assign(one, { vx: 0, vy: 0 }));
-  for (let step = 0; step < 60 && pushApart(bodies, 1); step += 1) {
+  for (let step = 0; step < PUSHES && pushApart(bodies, 0.7); step += 1) {
     for (const one of bodies) {
       one.x = (one.x ?? 0) + (one.vx ?? 0);
       one.y = (one.y ?? 0) + (one.vy ?? 0);

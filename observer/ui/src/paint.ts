@@ -48,6 +48,9 @@ const SYMBOLS = 250;
 const SYMBOLS_FROM = 0.35;
 const NEAR = 1.1;
 const DASHES = [7, 6];
+/** Beside a chosen line; and where there are many lines, those that need nobody's attention. */
+const FADED = 0.25;
+const MANY = 400;
 
 export function paint(canvas: HTMLCanvasElement, scene: Scene, { x, y, k }: Transform, colours: Colours): void {
   const context = canvas.getContext("2d", { alpha: false });
@@ -66,7 +69,7 @@ export function paint(canvas: HTMLCanvasElement, scene: Scene, { x, y, k }: Tran
     );
   });
   boxes(context, scene, k, colours);
-  lines(context, visible, scene.selected !== undefined ? 0.25 : 0.85, k, colours);
+  lines(context, visible, scene.selected !== undefined ? FADED : 0.85, k, colours);
   const marked = visible.filter(({ edge }) => edge.id === scene.selected || edge.id === scene.hovered);
   halo(context, marked, k, colours);
   lines(context, marked, 1, k, colours);
@@ -97,23 +100,23 @@ function boxes(context: CanvasRenderingContext2D, scene: Scene, k: number, colou
   }
 }
 
-/** One path for all lines that look alike: that is what makes thousands of them quick. */
+/** The worst on top. One path for all lines that look alike: that is what makes thousands of them quick. */
 function lines(context: CanvasRenderingContext2D, shown: Shown[], alpha: number, k: number, colours: Colours): void {
   const alike = new Map<string, Shown[]>();
   for (const one of shown) {
-    const look = `${one.edge.verdict} ${Math.round(one.width * 2)}`;
+    const look = `${VERDICTS.indexOf(one.edge.verdict)} ${Math.round(one.width * 2)}`;
     const others = alike.get(look);
     if (others === undefined) alike.set(look, [one]);
     else others.push(one);
   }
-  context.globalAlpha = alpha;
-  context.lineCap = "butt";
-  for (const some of alike.values()) {
+  for (const [, some] of [...alike].sort(([a], [b]) => Number.parseInt(b) - Number.parseInt(a))) {
     const first = some[0];
     if (first === undefined) continue;
-    context.strokeStyle = context.fillStyle = colours.verdict[first.edge.verdict];
+    const { verdict } = first.edge;
+    context.globalAlpha = shown.length > MANY && (verdict === "fine" || verdict === "unseen") ? Math.min(alpha, FADED) : alpha;
+    context.strokeStyle = context.fillStyle = colours.verdict[verdict];
     context.lineWidth = Math.max(first.width, 1 / k);
-    context.setLineDash(first.edge.verdict === "unseen" ? DASHES : []);
+    context.setLineDash(verdict === "unseen" ? DASHES : []);
     context.beginPath();
     for (const { curve } of some) {
       context.moveTo(curve.from.x, curve.from.y);

@@ -5,6 +5,9 @@ import type { Edge, Graph, Principal } from "./graph.ts";
 import { NOBODY } from "./graph.ts";
 import { type Box, EMPTY, type Layout, layOut, type Point } from "./layout.ts";
 
+/** So many lines are drawn thinner. */
+const MANY = 600;
+
 export interface Shown {
   edge: Edge;
   curve: Curve;
@@ -35,10 +38,11 @@ export class Scene {
   show(edges: Edge[]): void {
     this.shown = [];
     this.involved = new Set();
+    const thin = edges.length > MANY ? 0.5 : 1;
     for (const edge of edges) {
       const curve = curveOf(edge, this.layout);
       if (curve === undefined) continue;
-      this.shown.push({ edge, curve, width: widthOf(edge.traffic) });
+      this.shown.push({ edge, curve, width: widthOf(edge.traffic) * thin });
       this.involved.add(edge.client.id).add(edge.server.id);
     }
   }

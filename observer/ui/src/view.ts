@@ -12,6 +12,12 @@ const CLOSE = 7;
 /** An arrow key moves so many pixels. */
 const STEP = 60;
 const SCALES: [number, number] = [0.03, 4];
+/** A drawing that takes longer, in ms, is moved as a picture until the hand rests, and made anew so often meanwhile. */
+const QUICK = 6;
+const ANEW = 250;
+/** Left free around all that is shown, and what the legend needs below it, in pixels. */
+const AROUND = 16;
+const LEGEND = 44;
 
 export interface Wishes {
   choose(edge: Edge | undefined): void;
@@ -25,6 +31,11 @@ export class View {
   private readonly zooming: ZoomBehavior<HTMLCanvasElement, unknown>;
   private colours: Colours;
   private asked = false;
+  /** The last picture is not good any more, wherever one looks from. */
+  private anew = true;
+  /** What was drawn last, from where, when, and how long it took. */
+  private readonly last = { picture: document.createElement("canvas"), transform: zoomIdentity, at: 0, took: 0 };
+  private later: number | undefined;
   /** Somebody moved it: what is new no longer moves it by itself. */
   private moved = false;
 
@@ -39,7 +50,8 @@ export class View {
       .scaleExtent(SCALES)
       .on("zoom", ({ sourceEvent }: { sourceEvent: Event | null }) => {
         this.moved ||= sourceEvent !== null;
-        this.draw();
+        if (sourceEvent === null) this.draw();
+        else this.frame();
       });
     select(canvas).call(this.zooming).on("dblclick.zoom", null);
     canvas.addEventListener("click", (event) => this.click(event));
@@ -50,12 +62,53 @@ export class View {
   }
 
   draw(): void {
+    this.anew = true;
+    this.frame();
+  }
+
+  /** Many wishes within a frame are one. */
+  private frame(): void {
     if (this.asked) return;
     this.asked = true;
     requestAnimationFrame(() => {
       this.asked = false;
-      paint(this.canvas, this.scene, zoomTransform(this.canvas), this.colours);
+      if (this.anew) this.paint();
+      else this.shift();
     });
+  }
+
+  private paint(): void {
+    this.anew = false;
+    clearTimeout(this.later);
+    const start = performance.now();
+    const transform = zoomTransform(this.canvas);
+    paint(this.canvas, this.scene, transform, this.colours);
+    const { picture } = this.last;
+    [picture.width, picture.height] = [this.canvas.width, this.canvas.height];
+    picture.getContext("2d", { alpha: false })?.drawImage(this.canvas, 0, 0);
+    const now = performance.now();
+    Object.assign(this.last, { transform, at: now, took: now - start });
+  }
+
+  /** Draws from where it is looked at now: anew, or for the moment from the last picture. */
+  private shift(): void {
+    const { picture, transform, at, took } = this.last;
+    if (took < QUICK || performance.now() - at > ANEW) {
+      this.paint();
+      return;
+    }
+    const context = this.canvas.getContext("2d", { alpha: false });
+    if (context === null) return;
+    const { x, y, k } = zoomTransform(this.canvas);
+    const scale = k / transform.k;
+    const ratio = this.canvas.width / Math.max(this.canvas.clientWidth, 1);
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.fillStyle = this.colours.ground;
+    context.fillRect(0, 0, this.canvas.width, this.canvas.height);
+    context.setTransform(scale, 0, 0, scale, (x - transform.x * scale) * ratio, (y - transform.y * scale) * ratio);
+    context.drawImage(picture, 0, 0);
+    clearTimeout(this.later);
+    this.later = window.setTimeout(() => this.draw(), ANEW);
   }
 
   recolour(): void {
@@ -69,9 +122,9 @@ export class View {
     const extent = this.scene.extent();
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (extent === undefined || width === 0) return;
-    const k = Math.min((width - 60) / extent.width, (height - 60) / extent.height, 1.4);
+    const k = Math.min((width - 2 * AROUND) / extent.width, (height - LEGEND - 2 * AROUND) / extent.height, 1.4);
     const x = width / 2 - (extent.x + extent.width / 2) * k;
-    const y = height / 2 - (extent.y + extent.height / 2) * k;
+    const y = (height - LEGEND) / 2 - (extent.y + extent.height / 2) * k;
     select(this.canvas).call(this.zooming.transform, zoomIdentity.translate(x, y).scale(k));
   }
 
