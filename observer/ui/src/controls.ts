@@ -68,8 +68,9 @@ export class Controls {
 
   /** Verdicts that there are, with how many edges have them. */
   count(edges: Edge[]): void {
-    const entries = VERDICTS.map((verdict) => {
+    const entries = VERDICTS.flatMap((verdict) => {
       const n = edges.filter((edge) => edge.verdict === verdict).length;
+      if (n === 0) return [];
       const { word, symbol, sentence } = MEANINGS[verdict];
       const mark = element("span", { class: `symbol ${verdict}`, "aria-hidden": "true" }, symbol);
       return element("li", { title: sentence, "data-verdict": verdict }, mark, `${word} ${n}`);

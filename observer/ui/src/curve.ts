@@ -5,6 +5,8 @@ import type { Layout, Point } from "./layout.ts";
 
 /** A principal's radius. */
 export const RADIUS = 11;
+/** What a principal and its name need around them. */
+const ROOM = 34;
 /** Between the lines of two edges of the same two principals. */
 const LANE = 16;
 /** How far a line bends, as a share of its length: the two directions do not cover each other. */
@@ -15,7 +17,7 @@ export interface Curve {
   from: Point;
   bend: [Point, Point];
   to: Point;
-  /** Its middle. */
+  /** About its middle: where its symbol stands. */
   middle: Point;
   /** Where the arrow points, as a unit vector. */
   heading: Point;
@@ -60,6 +62,14 @@ function finish(from: Point, bend: [Point, Point], to: Point): Curve {
   const length = Math.hypot(dx, dy) || 1;
   const curve = { from, bend, to, middle: from, heading: { x: dx / length, y: dy / length } };
   return { ...curve, middle: at(curve, 0.5) };
+}
+
+/** Where a line's symbol covers no principal and no name, if there is such a place about its middle. */
+export function clearOf(curve: Curve, places: Iterable<Point>): Curve {
+  const near = [...places].filter((place) => Math.hypot(place.x - curve.middle.x, place.y - curve.middle.y) < ROOM * 4);
+  const isClear = (spot: Point) => near.every((place) => Math.hypot(place.x - spot.x, (place.y + 10 - spot.y) * 1.2) > ROOM);
+  const spots = [0.5, 0.42, 0.58, 0.34, 0.66, 0.27, 0.73].map((t) => at(curve, t));
+  return { ...curve, middle: spots.find(isClear) ?? curve.middle };
 }
 
 function at({ from, bend: [one, two], to }: Pick<Curve, "from" | "bend" | "to">, t: number): Point {

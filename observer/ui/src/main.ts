@@ -22,7 +22,7 @@ let opener: HTMLElement | undefined;
 
 const canvas = byId("map", HTMLCanvasElement);
 const said = byId("said", HTMLElement);
-const view = new View(canvas, byId("tip", HTMLElement), scene, {
+const view = new View(canvas, byId("tip", HTMLElement), byId("legend", HTMLElement), scene, {
   choose: (edge) => choose(edge),
   turn: (by) => {
     const at = shown.findIndex((edge) => edge.id === scene.selected);

@@ -1,11 +1,11 @@
 // What is on the map now: the graph, where it is, and what of it is shown.
 
-import { type Curve, curveOf, distance } from "./curve.ts";
+import { clearOf, type Curve, curveOf, distance } from "./curve.ts";
 import type { Edge, Graph, Principal } from "./graph.ts";
 import { NOBODY } from "./graph.ts";
 import { type Box, EMPTY, type Layout, layOut, type Point } from "./layout.ts";
 
-/** So many lines are drawn thinner. */
+/** More lines are drawn thinner, and their symbols stand where they may. */
 const MANY = 600;
 
 export interface Shown {
@@ -42,7 +42,8 @@ export class Scene {
     for (const edge of edges) {
       const curve = curveOf(edge, this.layout);
       if (curve === undefined) continue;
-      this.shown.push({ edge, curve, width: widthOf(edge.traffic) * thin });
+      const clear = edges.length > MANY ? curve : clearOf(curve, this.layout.places.values());
+      this.shown.push({ edge, curve: clear, width: widthOf(edge.traffic) * thin });
       this.involved.add(edge.client.id).add(edge.server.id);
     }
   }

@@ -15,9 +15,8 @@ const SCALES: [number, number] = [0.03, 4];
 /** A drawing that takes longer, in ms, is moved as a picture until the hand rests, and made anew so often meanwhile. */
 const QUICK = 6;
 const ANEW = 250;
-/** Left free around all that is shown, and what the legend needs below it, in pixels. */
+/** Left free around all that is shown, in pixels. */
 const AROUND = 16;
-const LEGEND = 44;
 
 export interface Wishes {
   choose(edge: Edge | undefined): void;
@@ -42,6 +41,8 @@ export class View {
   constructor(
     private readonly canvas: HTMLCanvasElement,
     private readonly tip: HTMLElement,
+    /** Lies over the map's lower end. */
+    private readonly legend: HTMLElement,
     private readonly scene: Scene,
     private readonly wishes: Wishes,
   ) {
@@ -122,9 +123,10 @@ export class View {
     const extent = this.scene.extent();
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (extent === undefined || width === 0) return;
-    const k = Math.min((width - 2 * AROUND) / extent.width, (height - LEGEND - 2 * AROUND) / extent.height, 1.4);
+    const covered = this.legend.offsetHeight + AROUND / 2;
+    const k = Math.min((width - 2 * AROUND) / extent.width, (height - covered - 2 * AROUND) / extent.height, 1.4);
     const x = width / 2 - (extent.x + extent.width / 2) * k;
-    const y = (height - LEGEND) / 2 - (extent.y + extent.height / 2) * k;
+    const y = (height - covered) / 2 - (extent.y + extent.height / 2) * k;
     select(this.canvas).call(this.zooming.transform, zoomIdentity.translate(x, y).scale(k));
   }
 

@@ -19,7 +19,7 @@ spec:
   governs: namespace
   edges:
     - {from: {serviceAccount: frontend, namespace: web}, to: {serviceAccount: orders}, ports: [8080]}
-    - {from: {serviceAccount: frontend, namespace: web}, to: {serviceAccount: cart}, ports: [8080]}
+    - {from: {serviceAccount: frontend, namespace: web}, to: {serviceAccount: cart}, ports: [8080], encryption: optional}
     - {from: {serviceAccount: orders}, to: {serviceAccount: payments}, ports: [8443]}
     - {from: {serviceAccount: orders}, to: {serviceAccount: cart}, ports: [8443]}
     - {from: {serviceAccount: cart}, to: {serviceAccount: payments}, ports: [8443]}
@@ -84,7 +84,6 @@ impl Shop {
         }
         http(&frontend, &to_cart, &[&plain; 12])?;
         http(&reports, &to_payments, &[&plain, &plain])?;
-        http(&reports, &to_ledger, &[&plain])?;
         http(&payments, &to_mail, &[&plain])?;
         wire::talk(&orders, &to_ledger, 9000, &[Step::Send(&wire::noise(100))])?;
         let proof =
@@ -94,6 +93,10 @@ impl Shop {
             (&orders, &to_payments, &mutual[..]),
             (&orders, &to_payments, &mutual[..]),
             (&payments, &to_ledger, &mutual[..]),
+            // Nobody declared that; and the next two are by nobody's own account.
+            (&frontend, &to_payments, &["--tlsv1.3"][..]),
+            (&reports, &to_ledger, &["--tlsv1.3"][..]),
+            (&reports, &to_ledger, &mutual[..]),
             (&orders, &to_cart, &["--tlsv1.3"][..]),
         ] {
             let url = format!("https://{to}:8443/");
