@@ -38,7 +38,6 @@ export async function open(address, options, look, isOurs = true) {
     page.on("pageerror", (error) => {
       if (isOurs) wrong.push(`fails: ${error.stack}`);
     });
-    /*DEV*/ if (process.env["DEV_UI"]) for (const [n, f] of [["map.js","bundle.js"],["map.css","map.css"],["","index.html"]]) await context.route(`${here}/${n}`, (r) => r.fulfill({ path: `${process.env["DEV_UI"]}/${f}` }));
     await page.goto(address);
     await look(page);
     assert.deepEqual(wrong, []);
