@@ -21,6 +21,19 @@ export interface Curve {
   middle: Point;
   /** Where the arrow points, as a unit vector. */
   heading: Point;
+  /** All of it is within. */
+  bounds: Bounds;
+}
+
+export interface Bounds {
+  west: number;
+  north: number;
+  east: number;
+  south: number;
+}
+
+export function overlap(a: Bounds, b: Bounds): boolean {
+  return a.west <= b.east && a.east >= b.west && a.north <= b.south && a.south >= b.north;
 }
 
 export function curveOf(edge: Edge, layout: Layout): Curve | undefined {
@@ -60,8 +73,13 @@ function edgeOf(at: Point, towards: Point, radius: number): Point {
 function finish(from: Point, bend: [Point, Point], to: Point): Curve {
   const [dx, dy] = [to.x - bend[1].x, to.y - bend[1].y];
   const length = Math.hypot(dx, dy) || 1;
-  const curve = { from, bend, to, middle: from, heading: { x: dx / length, y: dy / length } };
-  return { ...curve, middle: at(curve, 0.5) };
+  const heading = { x: dx / length, y: dy / length };
+  return { from, bend, to, middle: at({ from, bend, to }, 0.5), heading, bounds: boundsOf([from, ...bend, to]) };
+}
+
+function boundsOf(points: Point[]): Bounds {
+  const [xs, ys] = [points.map(({ x }) => x), points.map(({ y }) => y)];
+  return { west: Math.min(...xs), north: Math.min(...ys), east: Math.max(...xs), south: Math.max(...ys) };
 }
 
 /** Where a line's symbol covers no principal and no name, if there is such a place about its middle. */

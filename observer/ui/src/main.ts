@@ -76,7 +76,8 @@ async function begin(): Promise<void> {
   // What findings mean is told by the same program.
   meanings = await fetch("/meanings.json").then((answer) => answer.json() as Promise<Record<string, string>>);
   await feed.ask();
-  performance.mark("map-filled");
+  // Two frames later the first drawing is on the screen.
+  requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("map-drawn")));
 }
 
 function take({ seen, unseen, coverage }: News): void {

@@ -1,6 +1,6 @@
 // Draws the scene.
 
-import { RADIUS } from "./curve.ts";
+import { type Bounds, overlap, RADIUS } from "./curve.ts";
 import type { Principal } from "./graph.ts";
 import type { Point } from "./layout.ts";
 import type { Scene, Shown } from "./scene.ts";
@@ -41,6 +41,8 @@ export function coloursOf(root: Element): Colours {
 }
 
 const FONT = "system-ui, sans-serif";
+/** Half of the longest name. */
+const NAME = 60;
 /** Names of principals are drawn from this scale on. */
 const NAMES_FROM = 0.5;
 /** Symbols on so many lines at most, unless one comes near. */
@@ -61,19 +63,13 @@ export function paint(canvas: HTMLCanvasElement, scene: Scene, { x, y, k }: Tran
   context.fillRect(0, 0, canvas.clientWidth, canvas.clientHeight);
   context.setTransform(ratio * k, 0, 0, ratio * k, ratio * x, ratio * y);
   const view = { west: -x / k, north: -y / k, east: (canvas.clientWidth - x) / k, south: (canvas.clientHeight - y) / k };
-  const visible = scene.shown.filter(({ curve: { from, bend, to } }) => {
-    const xs = [from.x, bend[0].x, bend[1].x, to.x];
-    const ys = [from.y, bend[0].y, bend[1].y, to.y];
-    return (
-      Math.max(...xs) >= view.west && Math.min(...xs) <= view.east && Math.max(...ys) >= view.north && Math.min(...ys) <= view.south
-    );
-  });
+  const visible = scene.shown.filter(({ curve }) => overlap(curve.bounds, view));
   boxes(context, scene, k, colours);
-  lines(context, visible, scene.selected !== undefined ? FADED : 0.85, k, colours);
   const marked = visible.filter(({ edge }) => edge.id === scene.selected || edge.id === scene.hovered);
+  lines(context, visible, marked.some(({ edge }) => edge.id === scene.selected) ? FADED : 0.85, k, colours);
   halo(context, marked, k, colours);
   lines(context, marked, 1, k, colours);
-  principals(context, scene, k, colours);
+  principals(context, scene, view, k, colours);
   if (k >= SYMBOLS_FROM && (visible.length <= SYMBOLS || k >= NEAR)) symbols(context, visible, k, colours);
 }
 
@@ -153,14 +149,15 @@ function halo(context: CanvasRenderingContext2D, shown: Shown[], k: number, colo
   context.globalAlpha = 1;
 }
 
-function principals(context: CanvasRenderingContext2D, scene: Scene, k: number, colours: Colours): void {
+function principals(context: CanvasRenderingContext2D, scene: Scene, view: Bounds, k: number, colours: Colours): void {
   const size = Math.max(12.5, 9 / k);
   context.font = `${Math.min(size, 20)}px ${FONT}`;
   context.textAlign = "center";
   context.textBaseline = "top";
   for (const [id, place] of scene.layout.places) {
     const principal = scene.graph.principals.get(id);
-    if (principal === undefined) continue;
+    const around = { west: place.x - NAME, east: place.x + NAME, north: place.y - NAME, south: place.y + NAME };
+    if (principal === undefined || !overlap(around, view)) continue;
     context.globalAlpha = scene.involved.has(id) ? 1 : 0.25;
     shape(context, principal, place, colours);
     if (k < NAMES_FROM) continue;
@@ -168,9 +165,9 @@ function principals(context: CanvasRenderingContext2D, scene: Scene, k: number, 
     context.lineWidth = 3;
     context.strokeStyle = principal.namespace === undefined ? colours.ground : colours.box;
     context.lineJoin = "round";
-    context.strokeText(principal.label, place.x, place.y + RADIUS + 5, 118);
+    context.strokeText(principal.label, place.x, place.y + RADIUS + 5, 2 * NAME);
     context.fillStyle = colours.text;
-    context.fillText(principal.label, place.x, place.y + RADIUS + 5, 118);
+    context.fillText(principal.label, place.x, place.y + RADIUS + 5, 2 * NAME);
   }
   context.globalAlpha = 1;
 }

@@ -60,9 +60,15 @@ export class Table {
     const pages = Math.max(1, Math.ceil(this.edges.length / PAGE));
     this.page = Math.max(0, Math.min(this.page, pages - 1));
     const some = this.edges.slice(this.page * PAGE, (this.page + 1) * PAGE);
-    const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset["edge"] : undefined;
-    this.rows.replaceChildren(...some.map((edge) => this.row(edge)));
-    if (focused !== undefined) this.button(focused)?.focus({ preventScroll: true });
+    // Rows that are there already stay, and with them the focus, and the place of whoever listens to the page.
+    const there = new Map([...this.rows.rows].map((row) => [row.dataset["edge"], row]));
+    const rows = some.map((edge) => updated(there.get(edge.id), this.row(edge)));
+    const same = rows.length === this.rows.rows.length && rows.every((row, at) => row === this.rows.rows[at]);
+    if (!same) {
+      const focused = this.rows.contains(document.activeElement) ? document.activeElement : undefined;
+      this.rows.replaceChildren(...rows);
+      if (focused instanceof HTMLElement) focused.focus({ preventScroll: true });
+    }
     this.back.disabled = this.page === 0;
     this.on.disabled = this.page === pages - 1;
     this.back.hidden = this.on.hidden = pages === 1;
@@ -76,11 +82,17 @@ export class Table {
     return [...this.rows.querySelectorAll<HTMLElement>("button")].find((one) => one.dataset["edge"] === id);
   }
 
+  /** As it is now: the row may be older. */
+  private open(id: string, opener: HTMLElement): void {
+    const edge = this.edges.find((one) => one.id === id);
+    if (edge !== undefined) this.choose(edge, opener);
+  }
+
   private row(edge: Edge): HTMLTableRowElement {
     const { seen } = edge;
     const open = element("button", { type: "button", class: "open", "data-edge": edge.id }, edge.client.id);
     open.setAttribute("aria-label", `${titleOf(edge)}: facts`);
-    open.addEventListener("click", () => this.choose(edge, open));
+    open.addEventListener("click", () => this.open(edge.id, open));
     const { word, symbol } = MEANINGS[edge.verdict];
     const mark = element("span", { class: `symbol ${edge.verdict}`, "aria-hidden": "true" }, symbol);
     const cells: (Node | string)[] = [
@@ -95,10 +107,21 @@ export class Table {
       edge.findings.length === 0 ? "-" : edge.findings.join(", "),
       seen === undefined ? "not seen" : moment(seen.last_seen),
     ];
-    const row = element("tr", { class: edge.id === this.selected ? "selected" : "" });
+    const row = element("tr", { class: edge.id === this.selected ? "selected" : "", "data-edge": edge.id });
     row.append(...cells.map((cell) => element("td", {}, cell)));
     return row;
   }
+}
+
+/** The row that was there, with what is new in it; the new one where there was none. */
+function updated(old: HTMLTableRowElement | undefined, made: HTMLTableRowElement): HTMLTableRowElement {
+  if (old === undefined) return made;
+  old.className = made.className;
+  [...made.cells].forEach((cell, at) => {
+    const there = old.cells[at];
+    if (there !== undefined && there.textContent !== cell.textContent) there.replaceChildren(...cell.childNodes);
+  });
+  return old;
 }
 
 /** The worst first, then by name. */

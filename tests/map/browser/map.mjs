@@ -256,7 +256,7 @@ await ui(SOCKET, async (address) => {
           await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
           await page.screenshot({ path: picture(`map-${colorScheme}`) });
         },
-        { colorScheme },
+        { colorScheme, viewport: { width: 1120, height: 720 } },
       );
     }
   });

@@ -29,12 +29,12 @@ await test("Prometheus draws the flows by encryption", async () => {
     return result.length >= 3 && result.every((/** @type {any} */ one) => one.values.length >= 6) ? result : undefined;
   }, 20);
   const statuses = series.map((/** @type {any} */ one) => one.metric.encryption).sort();
-  const address = `${ADDRESS}/classic/graph?${new URLSearchParams({ "g0.expr": EXPRESSION, "g0.tab": "0", "g0.range_input": "30s", "g0.stacked": "1" })}`;
-  await open(address, { colorScheme: "light" }, async (page) => {
+  const address = `${ADDRESS}/classic/graph?${new URLSearchParams({ "g0.expr": EXPRESSION, "g0.tab": "0", "g0.range_input": "15s", "g0.stacked": "1" })}`;
+  await open(address, { viewport: { width: 1000, height: 700 } }, async (page) => {
     const legend = page.locator(".legend");
     await legend.getByText(statuses[0]).waitFor();
     const text = await legend.innerText();
     for (const status of statuses) assert.ok(text.includes(`encryption="${status}"`), text);
-    await page.screenshot({ path: picture("prometheus"), clip: { x: 0, y: 0, width: 1280, height: 720 } });
+    await page.screenshot({ path: picture("prometheus"), fullPage: true });
   }, false);
 });
