@@ -1,37 +1,24 @@
 //! `/metrics`, `/healthz` and `/readyz`.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, ALLOW};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::health::{Heartbeat, Readiness};
 use super::metrics::Metrics;
-use super::stopped;
+use super::serve::{plain, respond};
 use super::text::Format;
 use crate::model::Timestamp;
 
 /// Connections served at once: a scraper, the kubelet, and a person or two. More are closed at once.
 pub const MAX_HTTP_CONNECTIONS: usize = 32;
-/// A client that takes longer to send its request's head is closed.
-const HEAD_WITHIN: Duration = Duration::from_secs(5);
-/// The longest request head, in bytes.
-const MAX_HEAD: usize = 16 * 1024;
-/// How long a stopping daemon waits for answers that are under way.
-const DRAIN_WITHIN: Duration = Duration::from_secs(1);
-/// After a failed accept, which is mostly for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The address that `--listen` names cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -58,53 +45,12 @@ pub struct Shown {
 }
 
 /// Serves until `stop` says true, then lets answers under way end.
-pub async fn serve(listener: TcpListener, shown: Shown, mut stop: watch::Receiver<bool>) {
-    let slots = Arc::new(Semaphore::new(MAX_HTTP_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            () = stopped(&mut stop) => break,
-            accepted = listener.accept() => accepted,
-        };
-        // Takes the finished ones out of the set.
-        while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok((stream, _)) => {
-                if let Ok(slot) = slots.clone().try_acquire_owned() {
-                    let (shown, stop) = (shown.clone(), stop.clone());
-                    connections.spawn(async move {
-                        connection(stream, shown, stop).await;
-                        drop(slot);
-                    });
-                }
-            }
-            Err(error) => {
-                tracing::debug!(%error, "http-accept-failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    let _ =
-        tokio::time::timeout(DRAIN_WITHIN, async { while connections.join_next().await.is_some() {} }).await;
-}
-
-async fn connection(stream: TcpStream, shown: Shown, mut stop: watch::Receiver<bool>) {
-    let service = service_fn(move |request| {
+pub async fn serve(listener: TcpListener, shown: Shown, stop: watch::Receiver<bool>) {
+    let answer = move |request: Request<Incoming>| {
         let shown = shown.clone();
-        async move { Ok::<_, Infallible>(answer(&request, shown).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    // A connection that breaks off is the peer's affair.
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = stopped(&mut stop) => connection.as_mut().graceful_shutdown(),
-    }
-    let _ = connection.await;
+        async move { answer(&request, shown).await }
+    };
+    super::serve::serve(listener, MAX_HTTP_CONNECTIONS, answer, stop).await;
 }
 
 /// The body of the request is never read.
@@ -151,17 +97,6 @@ async fn exposition<B>(request: &Request<B>, shown: Shown) -> Response<Full<Byte
         Ok(body) => respond(StatusCode::OK, format.content_type(), body),
         Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the exposition could not be made\n"),
     }
-}
-
-fn plain(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    respond(status, "text/plain; charset=utf-8", body)
-}
-
-fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
-    response
 }
 
 fn now() -> Timestamp {

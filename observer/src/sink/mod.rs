@@ -19,6 +19,7 @@ mod posture_metrics;
 pub mod query;
 mod rate;
 mod reference;
+pub mod serve;
 mod socket;
 mod store;
 pub mod table;

@@ -8,6 +8,7 @@ mod go_module;
 mod helm;
 mod istio;
 mod linker;
+mod node_modules;
 mod operator;
 mod packages;
 mod servers;
@@ -26,7 +27,8 @@ pub struct Arguments {
     purpose: Purpose,
 }
 
-/// What a machine is set up for. `Test`, `Demo` and `Fuzz` include `Build`; `Alerts` is `Demo` with Prometheus; `Chart` is helm alone; `All` is what
+/// What a machine is set up for. `Test`, `Demo` and `Fuzz` include `Build`; `Alerts` is `Demo` with Prometheus; `Chart` is helm alone; `Page` is what the page of `observer ui` is made with;
+/// `All` is what
 /// `cargo xtask ci` needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Purpose {
@@ -36,6 +38,7 @@ pub enum Purpose {
     Alerts,
     Fuzz,
     Chart,
+    Page,
     All,
 }
 
@@ -89,6 +92,9 @@ fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
     if purpose == Purpose::Chart {
         return helm_steps();
     }
+    if purpose == Purpose::Page {
+        return Ok(vec![Box::new(packages::Packages::of_page()), Box::new(node_modules::NodeModules::PAGE)]);
+    }
     let toolchain = ebpf::choose()?;
     let mut steps: Vec<Box<dyn Step>> = vec![
         Box::new(packages::Packages::of(&toolchain, purpose)),
@@ -107,6 +113,8 @@ fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
         steps.push(Box::new(servers));
         steps.push(Box::new(operator));
         steps.push(Box::new(istio));
+        steps.push(Box::new(node_modules::NodeModules::PAGE));
+        steps.push(Box::new(node_modules::NodeModules::TESTS));
     }
     if purpose == Purpose::All {
         steps.push(Box::new(cargo_deny::Components));

@@ -25,7 +25,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 31] = [
+const TOOLS: [Tool; 34] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -57,6 +57,9 @@ const TOOLS: [Tool; 31] = [
     tool("zsh", "zsh", false),
     tool("fish", "fish", false),
     tool("script", "bsdutils", false),
+    tool("node", "nodejs", false),
+    tool("npm", "npm", false),
+    tool("chromium", "chromium", false),
 ];
 
 /// Python modules that tests import: Debian's own Python has to find them, whatever other there is.
@@ -84,16 +87,27 @@ impl Packages {
             Toolchain::Own(_) | Toolchain::Nightly(_) => Vec::new(),
         };
         let wanted = |tool: &&Tool| match purpose {
-            Purpose::Build | Purpose::Chart | Purpose::Fuzz => false,
+            Purpose::Build | Purpose::Chart | Purpose::Fuzz | Purpose::Page => false,
             Purpose::Demo => tool.demo,
             Purpose::Alerts => tool.demo || tool.package == "prometheus",
             Purpose::Test | Purpose::All => true,
         };
         let modules: &[_] = match purpose {
-            Purpose::Build | Purpose::Demo | Purpose::Alerts | Purpose::Fuzz | Purpose::Chart => &[],
+            Purpose::Build
+            | Purpose::Demo
+            | Purpose::Alerts
+            | Purpose::Fuzz
+            | Purpose::Chart
+            | Purpose::Page => &[],
             Purpose::Test | Purpose::All => &MODULES,
         };
         Self { toolchain, tools: TOOLS.iter().filter(wanted).collect(), modules }
+    }
+
+    /// What bundles the page of `observer ui`.
+    pub fn of_page() -> Self {
+        let tools = TOOLS.iter().filter(|tool| ["node", "npm"].contains(&tool.command)).collect();
+        Self { toolchain: Vec::new(), tools, modules: &[] }
     }
 
     fn missing(&self) -> Vec<&'static str> {
