@@ -31,10 +31,20 @@ fn main() -> ExitCode {
         Command::Ui(args) => cli::run_ui(&args),
         Command::Explain(args) => cli::run_explain(&args),
         Command::Completion(args) => cli::run_completion(&args),
-        Command::Doctor(args) => return cli::doctor::run(&args),
+        Command::Doctor(args) => match &cli.cluster {
+            None => return cli::doctor::run(&args),
+            Some(cluster) => match cluster.doctor(&args) {
+                Ok(true) => return ExitCode::FAILURE,
+                Ok(false) => Ok(()),
+                Err(error) => Err(error),
+            },
+        },
+        Command::Bridge(args) => cli::run_bridge(&args),
         Command::Canary(args) => return probe::canary_main(&args.cgroup),
     };
     match result {
+        // It was told which did not.
+        Ok(()) if cli.cluster.is_some_and(|cluster| !cluster.all_answered()) => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

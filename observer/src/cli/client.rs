@@ -1,14 +1,16 @@
-//! Asks the daemon on this node.
+//! Asks the daemon on this node, or those of a cluster.
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use serde::de::DeserializeOwned;
 
 use super::CliError;
+use super::cluster::{Following, Heard, Observers};
 use crate::sink::DEFAULT_SOCKET;
 use crate::sink::query::{Hello, NOT_A_REQUEST, Notice, PROTOCOL_VERSION, Request};
 
@@ -21,6 +23,9 @@ pub struct SocketArgs {
     /// The socket of the observer to ask
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub socket: PathBuf,
+    /// Those to ask instead; the path is the one in their containers.
+    #[arg(skip)]
+    pub cluster: Option<Arc<Observers>>,
 }
 
 /// One line of an answer.
@@ -34,17 +39,80 @@ pub(super) enum Line {
 
 /// The lines that answer a request.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) enum Answer {
+    Node(OneAnswer),
+    /// Merged.
+    Cluster(std::vec::IntoIter<String>),
+    Following(Following, Arc<Observers>),
+}
+
+impl Answer {
+    /// # Errors
+    /// Nobody answers, or nobody that this client understands.
+    pub fn to(request: &Request, whom: &SocketArgs) -> Result<Self, CliError> {
+        let Some(cluster) = &whom.cluster else {
+            return Ok(Self::Node(OneAnswer::to(request, &whom.socket)?));
+        };
+        Ok(match request {
+            Request::Flows(flows) if flows.follow => {
+                Self::Following(cluster.follow(request, &whom.socket)?, cluster.clone())
+            }
+            _ => Self::Cluster(cluster.ask(request, &whom.socket)?.0.into_iter()),
+        })
+    }
+
+    /// The next line; `None` after the last.
+    pub fn next(&mut self) -> Result<Option<Line>, CliError> {
+        match self {
+            Self::Node(answer) => answer.next(),
+            Self::Cluster(lines) => Ok(lines.next().map(Line::Item)),
+            Self::Following(following, cluster) => loop {
+                return match following.next() {
+                    Some(Heard::Item(line)) => Ok(Some(Line::Item(line))),
+                    Some(Heard::Dropped(n)) => Ok(Some(Line::Dropped(n))),
+                    Some(Heard::Silent(node, why)) => {
+                        cluster.note_silent(&node, &why);
+                        continue;
+                    }
+                    None => Err(CliError::Failed("no observer is left to follow; ask again".to_owned())),
+                };
+            },
+        }
+    }
+
+    /// Whether reading on would wait.
+    pub fn is_drained(&mut self) -> bool {
+        match self {
+            Self::Node(answer) => answer.is_drained(),
+            Self::Cluster(lines) => lines.as_slice().is_empty(),
+            Self::Following(following, _) => following.is_drained(),
+        }
+    }
+
+    /// What a line holds.
+    pub fn read<T: DeserializeOwned>(&self, line: &str) -> Result<T, CliError> {
+        let by = match self {
+            Self::Node(answer) => format!("the observer at {}", answer.socket.display()),
+            _ => "an observer of the cluster".to_owned(),
+        };
+        serde_json::from_str(line)
+            .map_err(|error| CliError::Failed(format!("{by} sent what cannot be read: {error}")))
+    }
+}
+
+/// What one daemon answers.
+#[derive(Debug)]
+pub(super) struct OneAnswer {
     lines: BufReader<UnixStream>,
     socket: PathBuf,
     /// The daemon's.
     version: String,
 }
 
-impl Answer {
+impl OneAnswer {
     /// # Errors
     /// No daemon answers there, or one that this client does not understand.
-    pub fn to(request: &Request, socket: &Path) -> Result<Self, CliError> {
+    fn to(request: &Request, socket: &Path) -> Result<Self, CliError> {
         let path = socket.display();
         let stream = UnixStream::connect(socket).map_err(|error| {
             CliError::Failed(match error.kind() {
@@ -98,7 +166,7 @@ impl Answer {
     }
 
     /// The next line; `None` after the last.
-    pub fn next(&mut self) -> Result<Option<Line>, CliError> {
+    fn next(&mut self) -> Result<Option<Line>, CliError> {
         let path = self.socket.display().to_string();
         let Some(line) = self.line()? else {
             return Err(CliError::Failed(format!("the observer at {path} went away; its log says why")));
@@ -119,18 +187,8 @@ impl Answer {
     }
 
     /// Whether reading on would wait.
-    pub fn is_drained(&self) -> bool {
+    fn is_drained(&self) -> bool {
         self.lines.buffer().is_empty()
-    }
-
-    /// What a line holds.
-    pub fn read<T: DeserializeOwned>(&self, line: &str) -> Result<T, CliError> {
-        serde_json::from_str(line).map_err(|error| {
-            CliError::Failed(format!(
-                "the observer at {} sent what cannot be read: {error}",
-                self.socket.display()
-            ))
-        })
     }
 
     fn line(&mut self) -> Result<Option<String>, CliError> {

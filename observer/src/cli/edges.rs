@@ -45,7 +45,7 @@ pub enum Sort {
 
 pub(super) fn run<W: Write>(args: &EdgesArgs, out: &mut Printer<W>) -> Result<(), CliError> {
     let filter = args.filter.filter(Some(&args.status), None, now())?;
-    let answer = Answer::to(&Request::Edges(FilterRequest { filter }), &args.socket.socket)?;
+    let answer = Answer::to(&Request::Edges(FilterRequest { filter }), &args.socket)?;
     Ended::or_error(print(answer, args.output.output, args.sort, out))
 }
 

@@ -24,7 +24,7 @@ pub struct FindingsArgs {
 
 pub(super) fn run<W: Write>(args: &FindingsArgs, out: &mut Printer<W>) -> Result<(), CliError> {
     let filter = args.filter.filter(None, None, now())?;
-    let answer = Answer::to(&Request::Findings(FilterRequest { filter }), &args.socket.socket)?;
+    let answer = Answer::to(&Request::Findings(FilterRequest { filter }), &args.socket)?;
     Ended::or_error(print(answer, args.output.output, out))
 }
 

@@ -52,7 +52,7 @@ impl FlowsArgs {
 }
 
 pub(super) fn run<W: Write>(args: &FlowsArgs, out: &mut Printer<W>) -> Result<(), CliError> {
-    let answer = Answer::to(&args.request()?, &args.socket.socket)?;
+    let answer = Answer::to(&args.request()?, &args.socket)?;
     Ended::or_error(print(answer, args.output.output, out))
 }
 

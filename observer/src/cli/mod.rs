@@ -1,7 +1,9 @@
 //! Stage `cli`: the command line, the config file, and the commands that ask a running daemon.
 
+mod bridge;
 mod changes;
 mod client;
+mod cluster;
 mod completion;
 mod config;
 pub mod doctor;
@@ -23,12 +25,15 @@ mod settings;
 mod ui;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::probe::CANARY_COMMAND;
+pub use bridge::BridgeArgs;
 pub use changes::{Changes, LIVE_KEYS};
 pub use client::SocketArgs;
+pub use cluster::{ClusterArgs, Observers};
 pub use completion::{CompletedShell, CompletionArgs};
 pub use config::{ConfigFile, Exemption, GraphSource, LinkEncryption};
 pub use doctor::DoctorArgs;
@@ -52,6 +57,9 @@ pub use ui::{Listen, UiArgs};
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// Those that the command asks, instead of the one on this node.
+    #[arg(skip)]
+    pub cluster: Option<Arc<Observers>>,
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -89,6 +97,30 @@ pub enum Command {
     /// Make the self-test's connection from inside a cgroup
     #[command(hide = true, name = CANARY_COMMAND)]
     Canary(CanaryArgs),
+    /// Pass stdin on to the observer's socket, and its answer to stdout
+    #[command(hide = true, name = "socket")]
+    Bridge(BridgeArgs),
+}
+
+impl Command {
+    /// Whom it asks.
+    fn socket(&mut self) -> Option<&mut SocketArgs> {
+        match self {
+            Self::Flows(args) => Some(&mut args.socket),
+            Self::Findings(args) => Some(&mut args.socket),
+            Self::Edges(args) => Some(&mut args.socket),
+            Self::Posture(args) => Some(&mut args.socket),
+            Self::Graph(GraphCommand::Export(args)) => Some(&mut args.socket),
+            Self::Graph(GraphCommand::Diff(args)) => Some(&mut args.socket),
+            Self::Ui(args) => Some(&mut args.socket),
+            _ => None,
+        }
+    }
+
+    /// Whether it has a question to an observer.
+    fn asks(&mut self) -> bool {
+        self.socket().is_some() || matches!(self, Self::Doctor(_))
+    }
 }
 
 #[derive(Args, Clone, Debug)]
@@ -164,6 +196,14 @@ pub fn run_graph(command: &GraphCommand) -> Result<bool, CliError> {
 /// As [`run_flows`], or the address cannot be had.
 pub fn run_ui(args: &UiArgs) -> Result<(), CliError> {
     ui::run(args)
+}
+
+/// `socket`.
+///
+/// # Errors
+/// As [`run_flows`].
+pub fn run_bridge(args: &BridgeArgs) -> Result<(), CliError> {
+    bridge::run(args)
 }
 
 /// `explain`.

@@ -1,22 +1,40 @@
 //! The command line read, and what to say if that fails: one line, like every other error.
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{FromArgMatches as _, Parser as _};
 
+use super::cluster::{ClusterArgs, Observers, is_plugin, plugin_command};
 use super::{Cli, CliError};
 
 impl Cli {
     /// Reads this process's command line. Ends the process where help or the version is asked for.
     ///
     /// # Errors
-    /// Usage, in one line.
+    /// Usage, in one line; as kubectl's plugin also that there are no observers to ask.
     pub fn read() -> Result<Self, CliError> {
-        Self::try_parse().map_err(|error| match error.kind() {
-            ErrorKind::DisplayHelp
-            | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
-            _ => CliError::Usage(complaint(&error.to_string())),
-        })
+        if !is_plugin(std::env::args_os().next().as_deref()) {
+            return Self::try_parse().map_err(|error| refused(&error));
+        }
+        let matches = plugin_command().try_get_matches().map_err(|error| refused(&error))?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(|error| refused(&error))?;
+        let args = ClusterArgs::from_arg_matches(&matches).map_err(|error| refused(&error))?;
+        if cli.command.asks() {
+            let observers = Observers::find(&args)?;
+            if let Some(socket) = cli.command.socket() {
+                socket.cluster = Some(observers.clone());
+            }
+            cli.cluster = Some(observers);
+        }
+        Ok(cli)
+    }
+}
+
+fn refused(error: &clap::Error) -> CliError {
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        _ => CliError::Usage(complaint(&error.to_string())),
     }
 }
 

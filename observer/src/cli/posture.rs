@@ -25,7 +25,7 @@ pub struct PostureArgs {
 /// Answers whether anything was found; what is unknown does not count.
 pub(super) fn run<W: Write>(args: &PostureArgs, out: &mut Printer<W>) -> Result<bool, CliError> {
     let request = Request::Posture(PostureRequest { namespace: args.namespace.clone() });
-    let answer = Answer::to(&request, &args.socket.socket)?;
+    let answer = Answer::to(&request, &args.socket)?;
     let mut found = false;
     Ended::or_error(print(answer, args.output.output, out, &mut found))?;
     Ok(found)

@@ -50,6 +50,7 @@ mod cgroup;
 mod claim;
 mod entropy;
 mod inventory;
+mod link;
 mod netns;
 mod node;
 mod outside;

@@ -75,6 +75,10 @@ impl SimNode {
         &self.node.id
     }
 
+    pub(crate) fn inner(&self) -> &Node {
+        &self.node
+    }
+
     /// The Node object's name.
     #[must_use]
     pub fn name(&self) -> &str {

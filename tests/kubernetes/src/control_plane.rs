@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use observer_integration::Directory;
+use serde_json::json;
 
 use crate::certificates::{Authority, Pair, signing_key};
 use crate::guarded::Guarded;
+use crate::kubelet::{Kubelet, KubeletManners};
 use crate::objects::Cluster;
 use crate::programs;
 
@@ -24,6 +26,7 @@ const READY_WITHIN: Duration = Duration::from_secs(90);
 pub struct ControlPlaneBuilder {
     service_cidrs: Vec<String>,
     audit: bool,
+    kubelets: bool,
     flags: Vec<String>,
 }
 
@@ -37,6 +40,12 @@ impl ControlPlaneBuilder {
     /// Notes each request, for [`ControlPlane::audit_log`].
     pub const fn audit(mut self) -> Self {
         self.audit = true;
+        self
+    }
+
+    /// Asks kubelets at the `Hostname` address of their nodes, and trusts those that [`ControlPlane::kubelet`] starts.
+    pub const fn kubelets(mut self) -> Self {
+        self.kubelets = true;
         self
     }
 
@@ -99,7 +108,7 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     pub const fn builder() -> ControlPlaneBuilder {
-        ControlPlaneBuilder { service_cidrs: Vec::new(), audit: false, flags: Vec::new() }
+        ControlPlaneBuilder { service_cidrs: Vec::new(), audit: false, kubelets: false, flags: Vec::new() }
     }
 
     /// `https://127.0.0.1:<port>`.
@@ -152,6 +161,26 @@ impl ControlPlane {
                  contexts: [{{name: test, context: {{cluster: test, user: test, namespace: {namespace}}}}}]\n"
             ),
         )
+    }
+
+    /// Starts the kubelet of a node, as far as there is one here, and tells the API server where it is.
+    ///
+    /// # Errors
+    /// There is no such Node object, or the API server was not [told](ControlPlaneBuilder::kubelets) to ask any.
+    pub fn kubelet(&self, node: &str, manners: KubeletManners) -> Result<Kubelet> {
+        anyhow::ensure!(self.builder.kubelets, "start the control plane with `.kubelets()`");
+        let kubelet = Kubelet::start(&self.serving, manners)?;
+        let path = format!("/api/v1/nodes/{node}");
+        let mut status = self.cluster().get(&path)?["status"].take();
+        let mut addresses = status["addresses"].as_array().cloned().unwrap_or_default();
+        addresses.retain(|address| address["type"] != "Hostname");
+        addresses.push(json!({"type": "Hostname", "address": "127.0.0.1"}));
+        status["addresses"] = addresses.into();
+        status["daemonEndpoints"] = json!({"kubeletEndpoint": {"Port": kubelet.port()}});
+        // Web sockets go on to it as they are, as to each kubelet from 1.36 on; older ones get SPDY.
+        status["declaredFeatures"] = json!(["ExtendWebSocketsToKubelet"]);
+        self.cluster().patch(&format!("{path}/status"), &json!({"status": status}))?;
+        Ok(kubelet)
     }
 
     /// Each request so far that the API server has noted, a JSON object a line.
@@ -256,6 +285,12 @@ impl ControlPlane {
             let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n";
             command.arg(flag("audit-policy-file", &self.directory.write("audit-policy.yaml", policy)?));
             command.arg(flag("audit-log-path", &self.audit_path()));
+        }
+        if self.builder.kubelets {
+            command.arg(flag("kubelet-certificate-authority", self.ca()));
+            command.arg(flag("kubelet-client-certificate", &self.admin.certificate));
+            command.arg(flag("kubelet-client-key", &self.admin.key));
+            command.arg("--kubelet-preferred-address-types=Hostname");
         }
         command.args(&self.builder.flags);
         Ok(command)

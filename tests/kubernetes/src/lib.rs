@@ -4,10 +4,13 @@
 mod certificates;
 mod control_plane;
 mod guarded;
+mod kubelet;
 mod objects;
 mod programs;
 mod scene;
 
 pub use control_plane::{ControlPlane, ControlPlaneBuilder, ISSUER};
+pub use kubelet::{Kubelet, KubeletManners};
 pub use objects::Cluster;
+pub use programs::find as program;
 pub use scene::{Scene, header_file, running};

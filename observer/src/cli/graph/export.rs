@@ -73,7 +73,7 @@ pub(super) fn all<T: serde::de::DeserializeOwned>(
     request: &Request,
     socket: &SocketArgs,
 ) -> Result<Vec<T>, CliError> {
-    let mut answer = Answer::to(request, &socket.socket)?;
+    let mut answer = Answer::to(request, socket)?;
     let mut items = Vec::new();
     while let Some(line) = answer.next()? {
         if let Line::Item(line) = line {

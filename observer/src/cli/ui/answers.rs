@@ -1,9 +1,7 @@
 //! Where the page's answers come from.
 
-use std::path::PathBuf;
-
 use crate::cli::CliError;
-use crate::cli::client::{Answer, Line};
+use crate::cli::client::{Answer, Line, SocketArgs};
 use crate::sink::query::Request;
 
 /// Somebody who answers what an observer's socket does: one observer, or one who asks many and merges what they say.
@@ -24,11 +22,15 @@ pub struct Answered {
     pub silent: Vec<String>,
 }
 
-/// The observer on this node.
-pub(super) struct Socket(pub PathBuf);
+/// The observer on this node, or those of a cluster.
+pub(super) struct Socket(pub SocketArgs);
 
 impl Answers for Socket {
     fn ask(&self, request: &Request) -> Result<Answered, CliError> {
+        if let Some(cluster) = &self.0.cluster {
+            let (lines, silent) = cluster.ask(request, &self.0.socket)?;
+            return Ok(Answered { lines: lines.concat(), silent });
+        }
         let mut answer = Answer::to(request, &self.0)?;
         let mut answered = Answered::default();
         while let Some(line) = answer.next()? {

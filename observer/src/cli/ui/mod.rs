@@ -57,7 +57,7 @@ impl FromStr for Listen {
 
 /// Serves until it is told to stop.
 pub(super) fn run(args: &UiArgs) -> Result<(), CliError> {
-    let socket = Socket(args.socket.socket.clone());
+    let socket = Socket(args.socket.clone());
     // Where nobody answers, a page would only say so.
     socket.ask(&Request::Coverage)?;
     show(args.listen, Arc::new(socket))
