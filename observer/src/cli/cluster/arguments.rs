@@ -49,13 +49,13 @@ pub(in super::super) fn plugin_command() -> Command {
     let kept = all.get_subcommands().filter(|command| COMMANDS.contains(&command.get_name())).cloned();
     let command = Command::new(PLUGIN)
         .bin_name("kubectl observer")
-        .about("Asks the observers of all nodes through the API server, and shows one answer")
         .version(env!("CARGO_PKG_VERSION"))
         .propagate_version(true)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands(kept);
     ClusterArgs::augment_args(command)
+        .about("Asks the observers of all nodes through the API server, and shows one answer")
 }
 
 #[cfg(test)]

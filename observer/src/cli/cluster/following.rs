@@ -138,3 +138,43 @@ async fn in_order(mut told: mpsc::Receiver<Heard>, print: mpsc::Sender<Heard>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(second: u32) -> Heard {
+        Heard::Item(format!("{{\"time\":\"2026-01-01T00:00:{second:02}Z\"}}\n"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn records_of_two_nodes_come_in_order_and_a_node_that_ends_stops_nobody() {
+        let (tell, told) = mpsc::channel(QUEUE);
+        let (print, mut heard) = mpsc::channel(QUEUE);
+        tokio::spawn(in_order(told, print));
+        for second in [2, 4, 1, 3] {
+            tell.send(record(second)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tell.send(Heard::Silent("n1".into(), "it broke off".into())).await.unwrap();
+        assert!(matches!(heard.recv().await, Some(Heard::Silent(node, _)) if node == "n1"), "it is told at once");
+        for second in 1..=4 {
+            let Some(Heard::Item(line)) = heard.recv().await else { panic!("no record {second}") };
+            assert!(line.contains(&format!("00:{second:02}Z")), "{line}");
+        }
+        tell.send(record(9)).await.unwrap();
+        drop(tell);
+        assert!(matches!(heard.recv().await, Some(Heard::Item(_))), "what is left is shown");
+        assert!(heard.recv().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stops_reading_lets_the_observers_go() {
+        let (tell, told) = mpsc::channel(QUEUE);
+        let (print, heard) = mpsc::channel(QUEUE);
+        tokio::spawn(in_order(told, print));
+        tell.send(record(1)).await.unwrap();
+        drop(heard);
+        tell.closed().await;
+    }
+}
