@@ -113,6 +113,7 @@ async fn serve(
     };
     let stream = acceptor.accept(stream).await?;
     let mut query = String::new();
+    #[expect(clippy::result_large_err, reason = "tungstenite's own trait")]
     let answer = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
         query = request.uri().query().unwrap_or_default().to_owned();
         response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));

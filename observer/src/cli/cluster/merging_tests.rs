@@ -31,9 +31,9 @@ fn edge(client: &str, flows: u64, seen: (&str, &str)) -> Value {
     })
 }
 
-const EARLY: &str = "2026-01-01T00:00:00.000000000Z";
-const NOON: &str = "2026-01-01T12:00:00.000000000Z";
-const LATE: &str = "2026-01-01T23:00:00.000000000Z";
+const EARLY: &str = "2026-01-01T00:00:00.000000Z";
+const NOON: &str = "2026-01-01T12:00:00.000000Z";
+const LATE: &str = "2026-01-01T23:00:00.000000Z";
 
 #[test]
 fn an_edge_that_two_nodes_saw_is_one_with_all_its_counts_and_the_whole_of_its_time() {
