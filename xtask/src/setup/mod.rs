@@ -26,7 +26,7 @@ pub struct Arguments {
     purpose: Purpose,
 }
 
-/// What a machine is set up for. `Test`, `Demo` and `Fuzz` include `Build`; `Alerts` is `Demo` with Prometheus; `Chart` is helm alone; `All` is what
+/// What a machine is set up for. `Test`, `Demo`, `Fuzz` and `Bench` include `Build`; `Alerts` is `Demo` with Prometheus; `Chart` is helm alone; `All` is what
 /// `cargo xtask ci` needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Purpose {
@@ -35,6 +35,8 @@ pub enum Purpose {
     Demo,
     Alerts,
     Fuzz,
+    /// Build, and what makes load
+    Bench,
     Chart,
     All,
 }

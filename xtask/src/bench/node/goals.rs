@@ -1,0 +1,101 @@
+//! What is to be reached, and what was.
+
+use std::fmt::Write as _;
+
+use super::load::Load;
+use super::mode::Mode;
+use super::report::{self, mebibytes, spread};
+use super::statistics::Spread;
+use super::summary::Summary;
+
+struct Goal {
+    load: &'static str,
+    goal: String,
+    /// As it was measured, and whether that will do; none if it was not.
+    measured: Option<(String, bool)>,
+}
+
+/// A row for each goal.
+pub fn table(summaries: &[Summary]) -> String {
+    let mut text = String::from("| load | goal | measured | met |\n|---|---|---|---|\n");
+    for Goal { load, goal, measured } in goals(summaries) {
+        let (value, met) = measured.map_or_else(
+            || ("not measured".to_owned(), "-"),
+            |(value, met)| (value, if met { "yes" } else { "**no**" }),
+        );
+        let _ = writeln!(text, "| {load} | {goal} | {value} | {met} |");
+    }
+    text
+}
+
+fn goals(summaries: &[Summary]) -> Vec<Goal> {
+    let of = |load: Load| {
+        summaries.iter().find(move |summary| summary.load == load && summary.mode == Mode::Observer)
+    };
+    let all = || summaries.iter().filter(|summary| summary.mode == Mode::Observer);
+    let ratio = |load: Load, base: &str, least: f64, of_summary: fn(&Summary) -> Option<Spread>| Goal {
+        load: load.name(),
+        goal: format!("throughput at least {least} of {base}"),
+        measured: of(load).and_then(of_summary).map(|value| (spread(value), value.median >= least)),
+    };
+    let to_floor = |summary: &Summary| summary.rate_to_floor;
+    let counts = |load: Load, goal: &str| Goal {
+        load: load.name(),
+        goal: goal.to_owned(),
+        measured: of(load).and_then(|summary| {
+            let (count, lost) = summary.count.zip(summary.lost.as_ref())?;
+            let value = format!(
+                "{} of {}, {} of {} runs differ, lost {}",
+                count.counted,
+                count.served,
+                count.wrong,
+                count.runs,
+                report::lost(lost)
+            );
+            Some((value, count.wrong == 0 && lost.is_empty()))
+        }),
+    };
+    let largest = |of_summary: fn(&Summary) -> Option<u64>, most: u64| {
+        all().filter_map(of_summary).max().map(|bytes| (mebibytes(bytes), bytes <= most << 20))
+    };
+    vec![
+        ratio(Load::KeepAlive, "floor", 0.98, to_floor),
+        Goal {
+            load: Load::KeepAlive.name(),
+            goal: "at most 0.4 CPU-s per million requests".to_owned(),
+            measured: of(Load::KeepAlive)
+                .and_then(|summary| summary.cpu_seconds)
+                .map(|value| (spread(value), value.median <= 0.4)),
+        },
+        counts(Load::KeepAlive, "counted = served, none lost"),
+        ratio(Load::Connections, "floor", 0.95, to_floor),
+        counts(Load::Connections, "every connection recorded"),
+        ratio(Load::H2c, "floor", 0.95, to_floor),
+        ratio(Load::Tls, "floor", 0.99, to_floor),
+        ratio(Load::Bulk, "none", 0.99, |summary| summary.rate_to_none),
+        Goal {
+            load: Load::Many.name(),
+            goal: "at most 512 B of RssAnon per connection".to_owned(),
+            measured: of(Load::Many)
+                .and_then(|summary| summary.bytes_per_idle_connection)
+                .map(|value| (format!("{:.0} B", value.median), value.median <= 512.0)),
+        },
+        Goal {
+            load: Load::Many.name(),
+            goal: "idle connections cost no CPU (less than 1 ms a second)".to_owned(),
+            measured: of(Load::Many)
+                .and_then(|summary| summary.idle_cpu)
+                .map(|value| (format!("{:.1} ms/s", value.median), value.median < 1.0)),
+        },
+        Goal {
+            load: "memory",
+            goal: "at most 24 MiB RssAnon at rest".to_owned(),
+            measured: largest(|summary| summary.rss_anon_at_rest, 24),
+        },
+        Goal {
+            load: "memory",
+            goal: "at most 16 MiB of kernel maps".to_owned(),
+            measured: largest(|summary| summary.map_bytes, 16),
+        },
+    ]
+}

@@ -1,0 +1,193 @@
+//! `cargo xtask bench node`: what watching costs a node. Modes take turns within each round, so that whatever else the
+//! machine does hits all of them.
+
+mod exposition;
+mod goals;
+mod idle;
+mod load;
+mod meter;
+mod mode;
+mod observer;
+mod output;
+mod report;
+mod run;
+mod stage;
+mod statistics;
+mod summary;
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser};
+
+use self::load::Load;
+use self::mode::Mode;
+use self::report::Report;
+use self::run::Plan;
+use self::stage::Stage;
+use crate::scratch::Scratch;
+use crate::setup::{self, Purpose};
+use crate::stage::seconds;
+use crate::{process, root, workspace};
+
+#[derive(Args, Clone)]
+pub struct Arguments {
+    /// How long each load runs
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=40))]
+    seconds: u32,
+    /// How often each mode gets its turn
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pairs: u32,
+    /// These loads alone
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LOAD")]
+    load: Vec<Load>,
+    /// These modes; ratios need `none` and `floor` among them
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "MODE", default_values_t = Mode::OURS)]
+    mode: Vec<Mode>,
+    /// Leave out the runs in which the kernel takes the time of its programs
+    #[arg(long)]
+    no_times: bool,
+    /// Another build of the daemon than this tree's
+    #[arg(long, value_name = "FILE")]
+    observer: Option<PathBuf>,
+    /// Where all numbers go
+    #[arg(long, value_name = "FILE", default_value = "target/bench/node.json")]
+    output: PathBuf,
+    /// Everything is set up and built: what a benchmark that has become root is told
+    #[arg(long, hide = true)]
+    prepared: bool,
+}
+
+impl Default for Arguments {
+    fn default() -> Self {
+        #[derive(Parser)]
+        struct Alone {
+            #[command(flatten)]
+            arguments: Arguments,
+        }
+        Alone::parse_from(["node"]).arguments
+    }
+}
+
+impl Arguments {
+    fn loads(&self) -> Vec<Load> {
+        if self.load.is_empty() { Load::ALL.to_vec() } else { self.load.clone() }
+    }
+
+    fn observer(&self) -> Result<PathBuf> {
+        self.observer.clone().map_or_else(workspace::release_observer, Ok)
+    }
+}
+
+/// The command itself.
+///
+/// # Errors
+/// If it cannot be set up, or a run of our own modes fails.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    if !arguments.prepared {
+        setup::ensure(Purpose::Bench)?;
+        if arguments.observer.is_none() {
+            eprintln!("building the observer: minutes the first time, seconds later");
+            process::run(process::cargo().args(["build", "--release", "--package", "observer"]))?;
+        }
+    }
+    if root::is_root() { measure(arguments) } else { become_root() }
+}
+
+/// Goes on as root, in this process's place, with the same arguments.
+fn become_root() -> Result<()> {
+    let why = "the benchmark loads kernel programs and makes network namespaces, which";
+    let mut command = root::command("env", why, "cargo xtask bench node")?;
+    for name in ["PATH", "TERM", "CARGO_MANIFEST_DIR"] {
+        if let Some(value) = std::env::var_os(name) {
+            let mut pair = std::ffi::OsString::from(format!("{name}="));
+            pair.push(value);
+            command.arg(pair);
+        }
+    }
+    command.arg(std::env::current_exe().context("cannot find this program")?);
+    command.args(["bench", "node", "--prepared"]);
+    // What comes before is the program, `bench` and perhaps `node`.
+    command.args(std::env::args_os().skip(1).filter(|word| word != "bench" && word != "node"));
+    Err(command.exec()).context("sudo does not start")
+}
+
+fn measure(arguments: &Arguments) -> Result<()> {
+    let observer = arguments.observer()?;
+    let scratch = Scratch::new("bench")?;
+    let stage = Stage::set(&scratch)?;
+    let start = Instant::now();
+    let plans = plans(arguments);
+    let mut report = Report::new(arguments.seconds, arguments.pairs);
+    for (index, plan) in plans.iter().enumerate() {
+        let round = if plan.timed { "timed".to_owned() } else { format!("round {}", plan.round) };
+        eprint!(
+            "[{:>3}/{}] {:<26} {:<9} {:<9}",
+            index + 1,
+            plans.len(),
+            plan.load.name(),
+            round,
+            plan.mode.name()
+        );
+        let run = plan.run(&stage, &scratch, &observer)?;
+        eprintln!("{}", report::line(&run));
+        report.runs.push(run);
+    }
+    report.took(start.elapsed());
+    let output = workspace::top().join(&arguments.output);
+    if let Some(directory) = output.parent() {
+        fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+    }
+    fs::write(&output, report.json()?).with_context(|| format!("write {}", output.display()))?;
+    print!("\n{}", report.markdown());
+    eprintln!("\nall numbers: {} ({})", output.display(), seconds(start.elapsed()));
+    stage.node.shut_down()
+}
+
+/// Every other round goes through the modes backwards: what drifts favours none.
+fn plans(arguments: &Arguments) -> Vec<Plan> {
+    let mut plans = Vec::new();
+    for load in arguments.loads() {
+        let plan = |mode, round, timed| Plan { mode, load, round, timed, seconds: arguments.seconds };
+        for round in 1..=arguments.pairs {
+            let mut turn: Vec<_> = arguments.mode.iter().map(|mode| plan(*mode, round, false)).collect();
+            if round % 2 == 0 {
+                turn.reverse();
+            }
+            plans.extend(turn);
+        }
+        if !arguments.no_times {
+            let with_programs = arguments.mode.iter().filter(|mode| **mode != Mode::None);
+            plans.extend(with_programs.map(|mode| plan(*mode, 0, true)));
+        }
+    }
+    plans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_take_turns_and_change_their_order() {
+        let arguments = Arguments {
+            pairs: 2,
+            load: vec![Load::Tls],
+            mode: vec![Mode::None, Mode::Observer],
+            ..Arguments::default()
+        };
+        let turns: Vec<_> =
+            plans(&arguments).iter().map(|plan| (plan.round, plan.mode, plan.timed)).collect();
+        let expected = [
+            (1, Mode::None, false),
+            (1, Mode::Observer, false),
+            (2, Mode::Observer, false),
+            (2, Mode::None, false),
+            (0, Mode::Observer, true),
+        ];
+        assert_eq!(turns, expected);
+    }
+}

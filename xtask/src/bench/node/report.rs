@@ -1,0 +1,159 @@
+//! The tables and the numbers behind them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::goals;
+use super::load::Load;
+use super::mode::Mode;
+use super::run::Run;
+use super::statistics::Spread;
+use super::summary::Summary;
+
+/// All runs, and what they come to.
+#[derive(Serialize)]
+pub struct Report {
+    pub seconds: u32,
+    pub pairs: u32,
+    pub took_seconds: u64,
+    pub runs: Vec<Run>,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    summaries: Vec<Summary>,
+}
+
+impl Report {
+    pub fn new(seconds: u32, pairs: u32) -> Self {
+        Self { seconds, pairs, took_seconds: 0, runs: Vec::new() }
+    }
+
+    pub fn took(&mut self, took: Duration) {
+        self.took_seconds = took.as_secs();
+    }
+
+    /// # Errors
+    /// None that are known of.
+    pub fn json(&self) -> Result<String> {
+        let written = Written { report: self, summaries: self.summaries() };
+        serde_json::to_string_pretty(&written).context("write the numbers")
+    }
+
+    fn summaries(&self) -> Vec<Summary> {
+        let mut pairs: Vec<(Load, Mode)> = self.runs.iter().map(|run| (run.load, run.mode)).collect();
+        pairs.sort();
+        pairs.dedup();
+        pairs.into_iter().filter_map(|(load, mode)| Summary::of(&self.runs, load, mode)).collect()
+    }
+
+    pub fn markdown(&self) -> String {
+        let summaries = self.summaries();
+        format!("{}\n{}", table(&summaries), goals::table(&summaries))
+    }
+}
+
+fn table(summaries: &[Summary]) -> String {
+    let mut text = String::from(
+        "| load | mode | to none | to floor | p50 to none | p99 to none | rate | CPU-s | kernel ns | RssAnon peak | maps | lost | counted of served |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for summary in summaries {
+        let (rate_unit, _) = summary.load.rate();
+        let (unit, _) = summary.load.unit();
+        let rate = summary.rate.map_or_else(dash, |rate| format!("{} {rate_unit}", number(rate.median)));
+        let cpu = summary.cpu_seconds.map_or_else(dash, |cpu| format!("{} / {unit}", spread(cpu)));
+        let count = summary.count.map_or_else(dash, |count| format!("{} of {}", count.counted, count.served));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {rate} | {cpu} | {} | {} | {} | {} | {count} |",
+            summary.load.name(),
+            summary.mode.name(),
+            summary.rate_to_none.map_or_else(dash, spread),
+            summary.rate_to_floor.map_or_else(dash, spread),
+            summary.p50_to_none.map_or_else(dash, spread),
+            summary.p99_to_none.map_or_else(dash, spread),
+            kernel(summary),
+            summary.rss_anon_peak.map_or_else(dash, mebibytes),
+            summary.map_bytes.map_or_else(dash, mebibytes),
+            summary.lost.as_ref().map_or_else(dash, lost),
+        );
+    }
+    text
+}
+
+/// A packet, a callback, and all for a request.
+fn kernel(summary: &Summary) -> String {
+    let part = |nanoseconds: Option<f64>| nanoseconds.map_or_else(dash, |value| format!("{value:.0}"));
+    match summary.unit_ns {
+        None => dash(),
+        Some(_) => {
+            format!("{} / {} / {}", part(summary.packet_ns), part(summary.callback_ns), part(summary.unit_ns))
+        }
+    }
+}
+
+/// One run, for people who wait.
+pub fn line(run: &Run) -> String {
+    let (unit, scale) = run.load.rate();
+    let mut text = format!("{:>10} {unit}", number(run.work.per_second() / scale));
+    if let Some(latency) = run.work.latency {
+        let _ = write!(text, "  p50 {:.0} us, p99 {:.0} us", latency.p50, latency.p99);
+    }
+    if let Some(watched) = run.watched {
+        let (unit, scale) = run.load.unit();
+        let _ = write!(
+            text,
+            "  {:.3} CPU-s/{unit}, {} peak",
+            watched.cpu_seconds / (run.work.units / scale),
+            mebibytes(watched.rss_anon_peak)
+        );
+    }
+    if let Some(counted) = &run.counted {
+        if run.load.has_visible_requests() {
+            let _ = write!(text, "  counted {} of {}", counted.requests, run.requests_served);
+        }
+        let _ = write!(text, "  {} flows, lost {}", counted.flows, lost(&counted.lost));
+    }
+    if run.work.failed > 0 {
+        let _ = write!(text, "  {} FAILED", run.work.failed);
+    }
+    text
+}
+
+/// `0`, or what each stage lost.
+pub fn lost(lost: &BTreeMap<String, u64>) -> String {
+    if lost.is_empty() {
+        return "0".to_owned();
+    }
+    let stages: Vec<_> = lost.iter().map(|(stage, lost)| format!("{lost} ({stage})")).collect();
+    stages.join(", ")
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+/// The median and the quartiles: `0.987 (0.981..0.990)`.
+pub fn spread(spread: Spread) -> String {
+    format!("{:.3} ({:.3}..{:.3})", spread.median, spread.low, spread.high)
+}
+
+fn number(value: f64) -> String {
+    if value >= 1000.0 {
+        let whole = (value.round() as u64).to_string();
+        let groups: Vec<_> = whole.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+        return groups.join(",");
+    }
+    format!("{value:.2}")
+}
+
+pub fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}

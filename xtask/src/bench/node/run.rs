@@ -1,0 +1,157 @@
+//! One run: a mode is set up, a load made, and all that can be read of it is read.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::exposition;
+use super::idle::{Held, Idle};
+use super::load::Load;
+use super::meter::{ProgramTimes, Programs};
+use super::mode::{Mode, Watcher};
+use super::output::Work;
+use super::stage::Stage;
+use crate::scratch::Scratch;
+
+/// After the load, until what the kernel saw is counted: the ring is drained within 40 ms, and an end of a connection
+/// waits up to a second for the other.
+const SETTLE: Duration = Duration::from_millis(1_500);
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    pub mode: Mode,
+    pub load: Load,
+    pub round: u32,
+    /// Whether the kernel took the time of its programs: then nothing else is to be compared.
+    pub timed: bool,
+    pub work: Work,
+    /// What nginx counted.
+    pub requests_served: u64,
+    pub connections_served: u64,
+    pub watched: Option<Watched>,
+    pub counted: Option<Counted>,
+    pub programs: Option<Programs>,
+    pub map_bytes: Option<u64>,
+    pub idle: Option<Idle>,
+}
+
+/// What a process in user space used.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Watched {
+    pub cpu_seconds: f64,
+    pub rss_anon_at_rest: u64,
+    pub rss_anon_peak: u64,
+}
+
+/// What the observer's metrics grew by.
+#[derive(Clone, Debug, Serialize)]
+pub struct Counted {
+    pub requests: u64,
+    pub flows: u64,
+    pub bytes: u64,
+    /// By stage, those that lost anything.
+    pub lost: BTreeMap<String, u64>,
+}
+
+/// What a run is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub mode: Mode,
+    pub load: Load,
+    pub round: u32,
+    pub timed: bool,
+    pub seconds: u32,
+}
+
+impl Plan {
+    /// # Errors
+    /// If the mode cannot be set up, or the load fails.
+    pub fn run(self, stage: &Stage, scratch: &Scratch, observer: &Path) -> Result<Run> {
+        let _times = self.timed.then(ProgramTimes::take).transpose()?;
+        let watcher = Watcher::start(self.mode, stage, scratch, observer)
+            .with_context(|| format!("{} does not start", self.mode.name()))?;
+        let run = self.measure(&watcher, stage, scratch);
+        let stopped = watcher.stop();
+        let run = run?;
+        stopped?;
+        Ok(run)
+    }
+
+    fn measure(self, watcher: &Watcher, stage: &Stage, scratch: &Scratch) -> Result<Run> {
+        let (meter, programs) = (watcher.meter(), watcher.programs());
+        let rest = meter.map(|meter| meter.rss_anon());
+        let held = match self.load {
+            Load::Many => Some(Held::open(stage, meter)?),
+            _ => None,
+        };
+        let counted_before = watcher.daemon().map(|daemon| daemon.metrics()).transpose()?;
+        let ran_before = programs.map(|meter| meter.kernel().1);
+        let served_before = stage.served()?;
+        let cpu_before = meter.map(|meter| meter.cpu()).transpose()?;
+
+        let work = || self.load.run(stage, scratch, self.seconds);
+        let (work, peak) = match meter {
+            Some(meter) => meter.peak_while(work),
+            None => (work(), 0),
+        };
+        let work = work.with_context(|| format!("{} under {}", self.load.name(), self.mode.name()))?;
+        if meter.is_some() {
+            thread::sleep(SETTLE);
+        }
+
+        let cpu_after = meter.map(|meter| meter.cpu()).transpose()?;
+        let kernel = programs.map(|meter| meter.kernel());
+        let served = stage.served()?;
+        let idle = held.and_then(Held::release);
+        let counted = match (watcher.daemon(), counted_before) {
+            (Some(daemon), Some(before)) => Some(Counted::between(&before, &daemon.metrics()?)),
+            _ => None,
+        };
+        let watched = match (cpu_before, cpu_after, rest) {
+            (Some(before), Some(after), Some(rss_anon_at_rest)) => {
+                Some(Watched { cpu_seconds: after - before, rss_anon_at_rest, rss_anon_peak: peak })
+            }
+            _ => None,
+        };
+        Ok(Run {
+            mode: self.mode,
+            load: self.load,
+            round: self.round,
+            timed: self.timed,
+            work,
+            // The second question is not yet answered in the first answer.
+            requests_served: served.requests - served_before.requests - 1,
+            connections_served: served.connections - served_before.connections - 1,
+            watched,
+            counted,
+            programs: kernel
+                .zip(ran_before)
+                .filter(|_| self.timed)
+                .map(|((_, after), before)| after - before),
+            map_bytes: kernel.map(|(bytes, _)| bytes),
+            idle,
+        })
+    }
+}
+
+impl Counted {
+    fn between(before: &str, after: &str) -> Self {
+        let grown = |metric| (exposition::sum(after, metric) - exposition::sum(before, metric)) as u64;
+        let stages = |text| exposition::by_label(text, "observer_lost_events_total");
+        let earlier = stages(before);
+        let lost = stages(after).into_iter().map(|(stage, lost)| {
+            let grown = lost - earlier.get(&stage).copied().unwrap_or_default();
+            (stage, grown as u64)
+        });
+        Self {
+            requests: grown("observer_requests_total"),
+            flows: grown("observer_flows_total"),
+            bytes: grown("observer_bytes_total"),
+            lost: lost.filter(|(_, lost)| *lost > 0).collect(),
+        }
+    }
+}
