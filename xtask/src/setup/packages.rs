@@ -15,7 +15,7 @@ pub const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 const TOOLCHAIN: [&str; 5] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "g++"];
 
 /// What `cargo xtask bench node` starts, and `cargo xtask bench events` runs under.
-const BENCH: [(&str, &str); 9] = [
+const BENCH: [(&str, &str); 11] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
@@ -25,6 +25,8 @@ const BENCH: [(&str, &str); 9] = [
     ("h2load", "nghttp2-client"),
     ("iperf3", "iperf3"),
     ("sockperf", "sockperf"),
+    ("tcpdump", "tcpdump"),
+    ("tshark", "tshark"),
 ];
 
 /// A program that tests or demo run, the package that brings it, and whether the demo needs it too.

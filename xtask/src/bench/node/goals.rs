@@ -88,6 +88,11 @@ fn goals(summaries: &[Summary]) -> Vec<Goal> {
                 .map(|value| (format!("{:.1} ms/s", value.median), value.median < 1.0)),
         },
         Goal {
+            load: "all",
+            goal: "less CPU per unit of work, pods and watcher together, than every peer".to_owned(),
+            measured: against_peers(summaries),
+        },
+        Goal {
             load: "memory",
             goal: "at most 24 MiB RssAnon at rest".to_owned(),
             measured: largest(|summary| summary.rss_anon_at_rest, 24),
@@ -98,4 +103,22 @@ fn goals(summaries: &[Summary]) -> Vec<Goal> {
             measured: largest(|summary| summary.map_bytes, 16),
         },
     ]
+}
+
+/// The loads where a peer needs less.
+fn against_peers(summaries: &[Summary]) -> Option<(String, bool)> {
+    let mut compared = 0;
+    let mut worse = Vec::new();
+    for peer in summaries.iter().filter(|summary| matches!(summary.mode, Mode::Peer(_))) {
+        let own = summaries.iter().find(|own| own.load == peer.load && own.mode == Mode::Observer);
+        if let Some((own, other)) = own.and_then(|own| own.cpu_to_none.zip(peer.cpu_to_none)) {
+            compared += 1;
+            if own.median >= other.median {
+                worse.push(format!("{} ({})", peer.mode.name(), peer.load.name()));
+            }
+        }
+    }
+    let met = worse.is_empty();
+    let worse = if met { "in all".to_owned() } else { format!("not so: {}", worse.join("; ")) };
+    (compared > 0).then(|| (format!("{compared} comparisons, {worse}"), met))
 }

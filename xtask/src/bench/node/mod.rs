@@ -9,6 +9,7 @@ mod meter;
 mod mode;
 mod observer;
 mod output;
+mod peer;
 mod report;
 mod run;
 mod stage;
@@ -25,7 +26,8 @@ use clap::{Args, Parser};
 
 use self::load::Load;
 use self::mode::Mode;
-use self::report::Report;
+use self::peer::Peer;
+use self::report::{Failure, Report};
 use self::run::Plan;
 use self::stage::Stage;
 use crate::scratch::Scratch;
@@ -44,9 +46,12 @@ pub struct Arguments {
     /// These loads alone
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LOAD")]
     load: Vec<Load>,
-    /// These modes; ratios need `none` and `floor` among them
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "MODE", default_values_t = Mode::OURS)]
+    /// These modes: none, floor, observer, tcpdump, tshark. Ratios need `none` and `floor` among them
+    #[arg(long, value_parser = Mode::parse, value_delimiter = ',', value_name = "MODE", default_value = "none,floor,observer")]
     mode: Vec<Mode>,
+    /// Another program that watches, started by the shell in the node's network namespace
+    #[arg(long, value_parser = Peer::parse, value_name = "NAME=COMMAND")]
+    peer: Vec<Peer>,
     /// Leave out the runs in which the kernel takes the time of its programs
     #[arg(long)]
     no_times: bool,
@@ -123,6 +128,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let plans = plans(arguments);
     let mut report = Report::new(arguments.seconds, arguments.pairs);
     for (index, plan) in plans.iter().enumerate() {
+        if report.failures.iter().any(|failure| failure.mode == plan.mode) {
+            continue;
+        }
         let round = if plan.timed { "timed".to_owned() } else { format!("round {}", plan.round) };
         eprint!(
             "[{:>3}/{}] {:<26} {:<9} {:<9}",
@@ -132,9 +140,18 @@ fn measure(arguments: &Arguments) -> Result<()> {
             round,
             plan.mode.name()
         );
-        let run = plan.run(&stage, &scratch, &observer)?;
-        eprintln!("{}", report::line(&run));
-        report.runs.push(run);
+        match plan.run(&stage, &scratch, &observer) {
+            Ok(run) => {
+                eprintln!("{}", report::line(&run));
+                report.runs.push(run);
+            }
+            // What other programs can do here is a result, too.
+            Err(error) if matches!(plan.mode, Mode::Peer(_)) => {
+                eprintln!("{error:#}");
+                report.failures.push(Failure { mode: plan.mode.clone(), error: format!("{error:#}") });
+            }
+            Err(error) => return Err(error),
+        }
     }
     report.took(start.elapsed());
     let output = workspace::top().join(&arguments.output);
@@ -149,19 +166,27 @@ fn measure(arguments: &Arguments) -> Result<()> {
 
 /// Every other round goes through the modes backwards: what drifts favours none.
 fn plans(arguments: &Arguments) -> Vec<Plan> {
+    let peers = arguments.peer.iter().cloned().map(Mode::Peer);
+    let modes: Vec<Mode> = arguments.mode.iter().cloned().chain(peers).collect();
     let mut plans = Vec::new();
     for load in arguments.loads() {
-        let plan = |mode, round, timed| Plan { mode, load, round, timed, seconds: arguments.seconds };
+        let plan = |mode: &Mode, round, timed| Plan {
+            mode: mode.clone(),
+            load,
+            round,
+            timed,
+            seconds: arguments.seconds,
+        };
         for round in 1..=arguments.pairs {
-            let mut turn: Vec<_> = arguments.mode.iter().map(|mode| plan(*mode, round, false)).collect();
+            let mut turn: Vec<_> = modes.iter().map(|mode| plan(mode, round, false)).collect();
             if round % 2 == 0 {
                 turn.reverse();
             }
             plans.extend(turn);
         }
         if !arguments.no_times {
-            let with_programs = arguments.mode.iter().filter(|mode| **mode != Mode::None);
-            plans.extend(with_programs.map(|mode| plan(*mode, 0, true)));
+            let with_programs = modes.iter().filter(|mode| matches!(mode, Mode::Floor | Mode::Observer));
+            plans.extend(with_programs.map(|mode| plan(mode, 0, true)));
         }
     }
     plans
@@ -180,7 +205,7 @@ mod tests {
             ..Arguments::default()
         };
         let turns: Vec<_> =
-            plans(&arguments).iter().map(|plan| (plan.round, plan.mode, plan.timed)).collect();
+            plans(&arguments).into_iter().map(|plan| (plan.round, plan.mode, plan.timed)).collect();
         let expected = [
             (1, Mode::None, false),
             (1, Mode::Observer, false),

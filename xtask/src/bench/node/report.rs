@@ -21,6 +21,14 @@ pub struct Report {
     pub pairs: u32,
     pub took_seconds: u64,
     pub runs: Vec<Run>,
+    pub failures: Vec<Failure>,
+}
+
+/// A peer that does not run here.
+#[derive(Serialize)]
+pub struct Failure {
+    pub mode: Mode,
+    pub error: String,
 }
 
 #[derive(Serialize)]
@@ -32,7 +40,7 @@ struct Written<'a> {
 
 impl Report {
     pub fn new(seconds: u32, pairs: u32) -> Self {
-        Self { seconds, pairs, took_seconds: 0, runs: Vec::new() }
+        Self { seconds, pairs, took_seconds: 0, runs: Vec::new(), failures: Vec::new() }
     }
 
     pub fn took(&mut self, took: Duration) {
@@ -47,22 +55,31 @@ impl Report {
     }
 
     fn summaries(&self) -> Vec<Summary> {
-        let mut pairs: Vec<(Load, Mode)> = self.runs.iter().map(|run| (run.load, run.mode)).collect();
-        pairs.sort();
-        pairs.dedup();
+        // In the order in which they had their first turns.
+        let mut pairs: Vec<(Load, &Mode)> = Vec::new();
+        for run in &self.runs {
+            if !pairs.contains(&(run.load, &run.mode)) {
+                pairs.push((run.load, &run.mode));
+            }
+        }
         pairs.into_iter().filter_map(|(load, mode)| Summary::of(&self.runs, load, mode)).collect()
     }
 
     pub fn markdown(&self) -> String {
         let summaries = self.summaries();
-        format!("{}\n{}", table(&summaries), goals::table(&summaries))
+        let failures: String = self
+            .failures
+            .iter()
+            .map(|failure| format!("\n{} was not measured: {}\n", failure.mode.name(), failure.error))
+            .collect();
+        format!("{}{failures}\n{}", table(&summaries), goals::table(&summaries))
     }
 }
 
 fn table(summaries: &[Summary]) -> String {
     let mut text = String::from(
-        "| load | mode | to none | to floor | p50 to none | p99 to none | rate | CPU-s | kernel ns | RssAnon peak | maps | lost | counted of served |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+        "| load | mode | rate to none | rate to floor | CPU to none | CPU to floor | p50 to none | p99 to none | rate | CPU-s | kernel ns | RssAnon peak | maps | lost | counted of served |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for summary in summaries {
         let (rate_unit, _) = summary.load.rate();
@@ -72,11 +89,13 @@ fn table(summaries: &[Summary]) -> String {
         let count = summary.count.map_or_else(dash, |count| format!("{} of {}", count.counted, count.served));
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {rate} | {cpu} | {} | {} | {} | {} | {count} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {rate} | {cpu} | {} | {} | {} | {} | {count} |",
             summary.load.name(),
             summary.mode.name(),
             summary.rate_to_none.map_or_else(dash, spread),
             summary.rate_to_floor.map_or_else(dash, spread),
+            summary.cpu_to_none.map_or_else(dash, spread),
+            summary.cpu_to_floor.map_or_else(dash, spread),
             summary.p50_to_none.map_or_else(dash, spread),
             summary.p99_to_none.map_or_else(dash, spread),
             kernel(summary),
@@ -114,6 +133,9 @@ pub fn line(run: &Run) -> String {
             watched.cpu_seconds / (run.work.units / scale),
             mebibytes(watched.rss_anon_peak)
         );
+    }
+    if let Some(told) = run.told {
+        let _ = write!(text, "  told {told} of {}", run.requests_served);
     }
     if let Some(counted) = &run.counted {
         if run.load.has_visible_requests() {

@@ -32,11 +32,23 @@ pub struct Run {
     /// What nginx counted.
     pub requests_served: u64,
     pub connections_served: u64,
+    /// Processor seconds of the pods: client and server, with what the kernel did for them.
+    pub pods_cpu_seconds: f64,
     pub watched: Option<Watched>,
     pub counted: Option<Counted>,
     pub programs: Option<Programs>,
     pub map_bytes: Option<u64>,
     pub idle: Option<Idle>,
+    /// Requests that a peer told of, which may be fewer than there were.
+    pub told: Option<u64>,
+}
+
+impl Run {
+    /// Processor seconds of the pods and of the watcher, for each unit of work.
+    pub fn cpu_per_unit(&self) -> f64 {
+        let watcher = self.watched.map_or(0.0, |watched| watched.cpu_seconds);
+        (self.pods_cpu_seconds + watcher) / self.work.units
+    }
 }
 
 /// What a process in user space used.
@@ -58,7 +70,7 @@ pub struct Counted {
 }
 
 /// What a run is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     pub mode: Mode,
     pub load: Load,
@@ -70,9 +82,9 @@ pub struct Plan {
 impl Plan {
     /// # Errors
     /// If the mode cannot be set up, or the load fails.
-    pub fn run(self, stage: &Stage, scratch: &Scratch, observer: &Path) -> Result<Run> {
+    pub fn run(&self, stage: &Stage, scratch: &Scratch, observer: &Path) -> Result<Run> {
         let _times = self.timed.then(ProgramTimes::take).transpose()?;
-        let watcher = Watcher::start(self.mode, stage, scratch, observer)
+        let watcher = Watcher::start(&self.mode, stage, scratch, observer)
             .with_context(|| format!("{} does not start", self.mode.name()))?;
         let run = self.measure(&watcher, stage, scratch);
         let stopped = watcher.stop();
@@ -81,7 +93,7 @@ impl Plan {
         Ok(run)
     }
 
-    fn measure(self, watcher: &Watcher, stage: &Stage, scratch: &Scratch) -> Result<Run> {
+    fn measure(&self, watcher: &Watcher, stage: &Stage, scratch: &Scratch) -> Result<Run> {
         let (meter, programs) = (watcher.meter(), watcher.programs());
         let rest = meter.map(|meter| meter.rss_anon());
         let held = match self.load {
@@ -93,16 +105,20 @@ impl Plan {
         let served_before = stage.served()?;
         let cpu_before = meter.map(|meter| meter.cpu()).transpose()?;
 
+        let pods_before = stage.pods_cpu()?;
+
         let work = || self.load.run(stage, scratch, self.seconds);
         let (work, peak) = match meter {
             Some(meter) => meter.peak_while(work),
             None => (work(), 0),
         };
         let work = work.with_context(|| format!("{} under {}", self.load.name(), self.mode.name()))?;
+        let pods_after = stage.pods_cpu()?;
         if meter.is_some() {
             thread::sleep(SETTLE);
         }
 
+        let told = watcher.told(self.load);
         let cpu_after = meter.map(|meter| meter.cpu()).transpose()?;
         let kernel = programs.map(|meter| meter.kernel());
         let served = stage.served()?;
@@ -118,7 +134,7 @@ impl Plan {
             _ => None,
         };
         Ok(Run {
-            mode: self.mode,
+            mode: self.mode.clone(),
             load: self.load,
             round: self.round,
             timed: self.timed,
@@ -126,6 +142,7 @@ impl Plan {
             // The second question is not yet answered in the first answer.
             requests_served: served.requests - served_before.requests - 1,
             connections_served: served.connections - served_before.connections - 1,
+            pods_cpu_seconds: pods_after - pods_before,
             watched,
             counted,
             programs: kernel
@@ -134,6 +151,7 @@ impl Plan {
                 .map(|((_, after), before)| after - before),
             map_bytes: kernel.map(|(bytes, _)| bytes),
             idle,
+            told,
         })
     }
 }

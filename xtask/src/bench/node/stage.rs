@@ -129,6 +129,27 @@ impl Stage {
         served(&answer).with_context(|| format!("nginx counts no requests: {answer}"))
     }
 
+    /// Processor seconds that the pods' programs used so far, and the kernel for them: what kernel programs cost is in it.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn pods_cpu(&self) -> Result<f64> {
+        let path = self.node.cgroup_root().join("kubepods.slice/cpu.stat");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let usage = text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.parse::<u64>().ok());
+        usage.map(|usage| usage as f64 / 1e6).with_context(|| format!("no usage_usec in {}", path.display()))
+    }
+
+    /// The server pod's link in the node's namespace.
+    ///
+    /// # Errors
+    /// If it cannot be found.
+    pub fn link(&self) -> Result<String> {
+        let own = self.server.run_ok(["ip", "-o", "link", "show", "eth0"])?;
+        let nodes = self.node.host().run_ok(["ip", "-o", "link"])?;
+        other_end(&own, &nodes).with_context(|| format!("the link that ends in {own}"))
+    }
+
     /// A program that makes load, from the client's pod.
     ///
     /// # Errors
@@ -145,6 +166,13 @@ impl Stage {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         self.client.spawn(command)
     }
+}
+
+/// `2: eth0@if7: <...>` is the pod's line, and `7: veth3@if2: <...>` one of the node's.
+fn other_end(own: &str, nodes: &str) -> Option<String> {
+    let index = own.split_once("@if")?.1.split(':').next()?;
+    let line = nodes.lines().find_map(|line| line.strip_prefix(index)?.strip_prefix(": "))?;
+    line.split(['@', ':']).next().map(str::to_owned)
 }
 
 /// ngx_http_stub_status_module: `accepts handled requests`, the numbers on the line below.
@@ -168,6 +196,15 @@ fn certificate(scratch: &Scratch) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_other_end_of_a_link_is_found_by_its_number() {
+        let own = "2: eth0@if37: <BROADCAST,MULTICAST,UP> mtu 1500 qdisc noqueue state UP mode DEFAULT\\    link/ether x\n";
+        let nodes =
+            "1: lo: <LOOPBACK> mtu 65536\n3: cni0: <BROADCAST> mtu 1500\n37: veth3@if2: <UP> mtu 1500\n";
+        assert_eq!(other_end(own, nodes).as_deref(), Some("veth3"));
+        assert_eq!(other_end("1: lo: <LOOPBACK>", nodes), None);
+    }
 
     #[test]
     fn nginx_counts_connections_and_requests() {

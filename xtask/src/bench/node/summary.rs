@@ -18,6 +18,9 @@ pub struct Summary {
     pub rate: Option<Spread>,
     pub rate_to_none: Option<Spread>,
     pub rate_to_floor: Option<Spread>,
+    /// Of the pods and the watcher together, for each unit of work.
+    pub cpu_to_none: Option<Spread>,
+    pub cpu_to_floor: Option<Spread>,
     pub p50_to_none: Option<Spread>,
     pub p99_to_none: Option<Spread>,
     /// Of the process, for each million requests or GB.
@@ -48,16 +51,16 @@ pub struct Count {
 
 impl Summary {
     /// Of one load in one mode; none if it did not run.
-    pub fn of(runs: &[Run], load: Load, mode: Mode) -> Option<Self> {
-        let own = || runs.iter().filter(move |run| run.load == load && run.mode == mode);
+    pub fn of(runs: &[Run], load: Load, mode: &Mode) -> Option<Self> {
+        let own = || runs.iter().filter(move |run| run.load == load && run.mode == *mode);
         let plain = || own().filter(|run| !run.timed);
         own().next()?;
-        let other = |run: &Run, mode: Mode| {
+        let other = |run: &Run, mode: &Mode| {
             runs.iter().find(|other| {
-                other.load == load && other.mode == mode && other.round == run.round && !other.timed
+                other.load == load && other.mode == *mode && other.round == run.round && !other.timed
             })
         };
-        let ratio = |base: Mode, of: fn(&Run) -> Option<f64>| {
+        let ratio = |base: &Mode, of: fn(&Run) -> Option<f64>| {
             if mode == base {
                 return None;
             }
@@ -73,12 +76,18 @@ impl Summary {
         let per_unit = if load == Load::Bulk { 1e3 } else { 1.0 };
         Some(Self {
             load,
-            mode,
+            mode: mode.clone(),
             rate: Spread::of(plain().map(|run| run.work.per_second() / rate_unit)),
-            rate_to_none: ratio(Mode::None, rate),
-            rate_to_floor: if mode == Mode::None { None } else { ratio(Mode::Floor, rate) },
-            p50_to_none: ratio(Mode::None, |run| run.work.latency.map(|latency| latency.p50)),
-            p99_to_none: ratio(Mode::None, |run| run.work.latency.map(|latency| latency.p99)),
+            rate_to_none: ratio(&Mode::None, rate),
+            rate_to_floor: if *mode == Mode::None { None } else { ratio(&Mode::Floor, rate) },
+            cpu_to_none: ratio(&Mode::None, |run| Some(run.cpu_per_unit())),
+            cpu_to_floor: if *mode == Mode::None {
+                None
+            } else {
+                ratio(&Mode::Floor, |run| Some(run.cpu_per_unit()))
+            },
+            p50_to_none: ratio(&Mode::None, |run| run.work.latency.map(|latency| latency.p50)),
+            p99_to_none: ratio(&Mode::None, |run| run.work.latency.map(|latency| latency.p99)),
             cpu_seconds: Spread::of(
                 plain().filter_map(|run| Some(run.watched?.cpu_seconds / (run.work.units / unit))),
             ),
@@ -108,10 +117,12 @@ impl Count {
     fn of<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Self> {
         let mut all = None::<Self>;
         for run in runs {
-            let Some(counted) = &run.counted else { continue };
-            let (counted, served) = match run.load {
-                load if load.has_visible_requests() => (counted.requests, run.requests_served),
-                Load::Tls => (counted.flows, run.connections_served),
+            let (counted, served) = match (&run.counted, run.told) {
+                (Some(counted), _) if run.load.has_visible_requests() => {
+                    (counted.requests, run.requests_served)
+                }
+                (Some(counted), _) if run.load == Load::Tls => (counted.flows, run.connections_served),
+                (None, Some(told)) => (told, run.requests_served),
                 _ => continue,
             };
             let sum = all.get_or_insert_default();
