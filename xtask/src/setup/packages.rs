@@ -14,7 +14,7 @@ pub const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 /// rustc 1.96 with a compiled `core` for eBPF, and its LLVM with the C++ compiler to link against it.
 const TOOLCHAIN: [&str; 5] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "g++"];
 
-/// What `cargo xtask bench node` starts, and `cargo xtask bench events` runs under.
+/// What `cargo xtask bench node` starts.
 const BENCH: [(&str, &str); 11] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
@@ -28,6 +28,9 @@ const BENCH: [(&str, &str); 11] = [
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
 ];
+
+/// What `cargo xtask bench instructions` runs under.
+const INSTRUCTIONS: [(&str, &str); 1] = [("valgrind", "valgrind")];
 
 /// A program that tests or demo run, the package that brings it, and whether the demo needs it too.
 struct Tool {
@@ -100,22 +103,21 @@ impl Packages {
             Toolchain::Own(_) | Toolchain::Nightly(_) => Vec::new(),
         };
         let wanted = |tool: &&Tool| match purpose {
-            Purpose::Build | Purpose::Chart | Purpose::Fuzz | Purpose::Bench => false,
+            Purpose::Build | Purpose::Chart | Purpose::Fuzz | Purpose::Bench | Purpose::Instructions => false,
             Purpose::Demo => tool.demo,
             Purpose::Alerts => tool.demo || tool.package == "prometheus",
             Purpose::Test | Purpose::All => true,
         };
         let modules: &[_] = match purpose {
-            Purpose::Build
-            | Purpose::Demo
-            | Purpose::Alerts
-            | Purpose::Fuzz
-            | Purpose::Bench
-            | Purpose::Chart => &[],
             Purpose::Test | Purpose::All => &MODULES,
+            _ => &[],
         };
         let tools = TOOLS.iter().filter(wanted).map(|tool| (tool.command, tool.package));
-        let bench = if purpose == Purpose::Bench { &BENCH[..] } else { &[] };
+        let bench = match purpose {
+            Purpose::Bench => &BENCH[..],
+            Purpose::Instructions => &INSTRUCTIONS[..],
+            _ => &[],
+        };
         Self { toolchain, tools: tools.chain(bench.iter().copied()).collect(), modules }
     }
 

@@ -5,10 +5,12 @@ mod exposition;
 mod goals;
 mod idle;
 mod load;
+mod machine;
 mod meter;
 mod mode;
 mod observer;
 mod output;
+mod page;
 mod peer;
 mod report;
 mod run;
@@ -61,6 +63,10 @@ pub struct Arguments {
     /// Where all numbers go
     #[arg(long, value_name = "FILE", default_value = "target/bench/node.json")]
     output: PathBuf,
+    /// A page to write the tables into, such as docs/performance.md: between its marks for `node`, or for `peers` if
+    /// there are any
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
     /// Everything is set up and built: what a benchmark that has become root is told
     #[arg(long, hide = true)]
     prepared: bool,
@@ -153,13 +159,21 @@ fn measure(arguments: &Arguments) -> Result<()> {
             Err(error) => return Err(error),
         }
     }
-    report.took(start.elapsed());
+    report.machine.look_again();
     let output = workspace::top().join(&arguments.output);
     if let Some(directory) = output.parent() {
         fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
     }
     fs::write(&output, report.json()?).with_context(|| format!("write {}", output.display()))?;
     print!("\n{}", report.markdown());
+    if let Some(page) = &arguments.page {
+        let with_peers = plans.iter().any(|plan| matches!(plan.mode, Mode::Peer(_)));
+        page::write(
+            &workspace::top().join(page),
+            if with_peers { "peers" } else { "node" },
+            &report.markdown(),
+        )?;
+    }
     eprintln!("\nall numbers: {} ({})", output.display(), seconds(start.elapsed()));
     stage.node.shut_down()
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::goals;
 use super::load::Load;
+use super::machine::Machine;
 use super::mode::Mode;
 use super::run::Run;
 use super::statistics::Spread;
@@ -17,9 +17,9 @@ use super::summary::Summary;
 /// All runs, and what they come to.
 #[derive(Serialize)]
 pub struct Report {
+    pub machine: Machine,
     pub seconds: u32,
     pub pairs: u32,
-    pub took_seconds: u64,
     pub runs: Vec<Run>,
     pub failures: Vec<Failure>,
 }
@@ -40,11 +40,7 @@ struct Written<'a> {
 
 impl Report {
     pub fn new(seconds: u32, pairs: u32) -> Self {
-        Self { seconds, pairs, took_seconds: 0, runs: Vec::new(), failures: Vec::new() }
-    }
-
-    pub fn took(&mut self, took: Duration) {
-        self.took_seconds = took.as_secs();
+        Self { machine: Machine::look(), seconds, pairs, runs: Vec::new(), failures: Vec::new() }
     }
 
     /// # Errors
@@ -67,37 +63,61 @@ impl Report {
 
     pub fn markdown(&self) -> String {
         let summaries = self.summaries();
-        let failures: String = self
-            .failures
-            .iter()
-            .map(|failure| format!("\n{} was not measured: {}\n", failure.mode.name(), failure.error))
-            .collect();
-        format!("{}{failures}\n{}", table(&summaries), goals::table(&summaries))
+        let failures = self.failures.iter().fold(String::new(), |text, failure| {
+            format!("{text}\n{} was not measured: {}\n", failure.mode.name(), failure.error)
+        });
+        format!(
+            "{} {} rounds of {} s; medians, and the quartiles in parentheses.\n\n{}\n{}{failures}\n{}",
+            self.machine.sentence(),
+            self.pairs,
+            self.seconds,
+            traffic(&summaries),
+            watchers(&summaries),
+            goals::table(&summaries)
+        )
     }
 }
 
-fn table(summaries: &[Summary]) -> String {
+/// What the traffic pays.
+fn traffic(summaries: &[Summary]) -> String {
     let mut text = String::from(
-        "| load | mode | rate to none | rate to floor | CPU to none | CPU to floor | p50 to none | p99 to none | rate | CPU-s | kernel ns | RssAnon peak | maps | lost | counted of served |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+        "| load | mode | rate | rate to none | rate to floor | CPU to none | CPU to floor | p50 to none | p99 to none |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
     );
     for summary in summaries {
-        let (rate_unit, _) = summary.load.rate();
+        let (unit, _) = summary.load.rate();
+        let rate = summary.rate.map_or_else(dash, |rate| format!("{} {unit}", number(rate.median)));
+        let _ = write!(text, "| {} | {} | {rate} |", summary.load.name(), summary.mode.name());
+        for ratio in [
+            summary.rate_to_none,
+            summary.rate_to_floor,
+            summary.cpu_to_none,
+            summary.cpu_to_floor,
+            summary.p50_to_none,
+            summary.p99_to_none,
+        ] {
+            let _ = write!(text, " {} |", ratio.map_or_else(dash, spread));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// What the watcher itself uses and tells.
+fn watchers(summaries: &[Summary]) -> String {
+    let mut text = String::from(
+        "| load | mode | CPU-s | kernel ns | RssAnon at most | maps | lost | counted of served |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for summary in summaries.iter().filter(|summary| summary.mode != Mode::None) {
         let (unit, _) = summary.load.unit();
-        let rate = summary.rate.map_or_else(dash, |rate| format!("{} {rate_unit}", number(rate.median)));
-        let cpu = summary.cpu_seconds.map_or_else(dash, |cpu| format!("{} / {unit}", spread(cpu)));
+        let cpu = summary.cpu_seconds.map_or_else(dash, |cpu| format!("{} a {unit}", spread(cpu)));
         let count = summary.count.map_or_else(dash, |count| format!("{} of {}", count.counted, count.served));
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {rate} | {cpu} | {} | {} | {} | {} | {count} |",
+            "| {} | {} | {cpu} | {} | {} | {} | {} | {count} |",
             summary.load.name(),
             summary.mode.name(),
-            summary.rate_to_none.map_or_else(dash, spread),
-            summary.rate_to_floor.map_or_else(dash, spread),
-            summary.cpu_to_none.map_or_else(dash, spread),
-            summary.cpu_to_floor.map_or_else(dash, spread),
-            summary.p50_to_none.map_or_else(dash, spread),
-            summary.p99_to_none.map_or_else(dash, spread),
             kernel(summary),
             summary.rss_anon_peak.map_or_else(dash, mebibytes),
             summary.map_bytes.map_or_else(dash, mebibytes),

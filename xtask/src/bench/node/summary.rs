@@ -113,7 +113,7 @@ impl Summary {
 }
 
 impl Count {
-    /// Requests where they can be seen, else connections; nothing where nobody else counts.
+    /// Requests, or connections where those are the load or all that can be seen; nothing where nobody else counts.
     fn of<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Self> {
         let mut all = None::<Self>;
         for run in runs {
