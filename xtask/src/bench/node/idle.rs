@@ -13,13 +13,15 @@ use super::meter::Meter;
 use super::stage::{HTTP, Stage};
 use crate::process;
 
-/// Opens them, has one request answered on each, says so and waits to be told to end.
+/// Opens them, has one request answered on each, says so and waits to be told to end. It resets them then: ports that wait for
+/// stragglers would make the next run's connections slow to begin.
 const CLIENT: &str = "
-import resource, socket, sys
+import resource, socket, struct, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (16384, 16384))
 held = []
 for _ in range(int(sys.argv[3])):
     connection = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
     connection.sendall(b'GET / HTTP/1.1\\r\\nHost: server\\r\\n\\r\\n')
     while not connection.recv(4096).endswith(b'world\\n'):
         pass
@@ -29,7 +31,7 @@ sys.stdin.read()
 ";
 
 /// How long processor time is measured, without the connections and with them.
-const WATCH: Duration = Duration::from_secs(3);
+const WATCH: Duration = Duration::from_secs(4);
 const SETTLE: Duration = Duration::from_millis(1_500);
 
 /// What idle connections cost a process.
@@ -61,12 +63,12 @@ impl Held {
     /// # Errors
     /// If they cannot all be opened.
     pub fn open(stage: &Stage, meter: Option<Meter>) -> Result<Self> {
-        let used = |meter: &Meter| -> Result<f64> {
-            let (before, start) = (meter.cpu()?, Instant::now());
+        let used = |meter: &Meter| {
+            let (before, start) = (meter.fine_cpu(), Instant::now());
             thread::sleep(WATCH);
-            Ok((meter.cpu()? - before) / start.elapsed().as_secs_f64())
+            (meter.fine_cpu() - before) / start.elapsed().as_secs_f64()
         };
-        let before = meter.map(|meter| used(&meter).map(|cpu| (cpu, meter.rss_anon()))).transpose()?;
+        let before = meter.map(|meter| (used(&meter), meter.rss_anon()));
         let mut command = process::command("python3");
         command.args(["-c", CLIENT, &stage.server.ip4.to_string(), &HTTP.to_string(), &IDLE.to_string()]);
         let mut client = stage.spawn(command)?;
@@ -79,7 +81,7 @@ impl Held {
         let idle = match (meter, before) {
             (Some(meter), Some((cpu_before, rss_anon_before))) => {
                 thread::sleep(SETTLE);
-                let (rss_anon_with, cpu_with) = (meter.rss_anon(), used(&meter)?);
+                let (rss_anon_with, cpu_with) = (meter.rss_anon(), used(&meter));
                 Some(Idle { connections: IDLE, rss_anon_before, rss_anon_with, cpu_before, cpu_with })
             }
             _ => None,

@@ -21,10 +21,13 @@ mod summary;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Parser};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::load::Load;
 use self::mode::Mode;
@@ -127,13 +130,27 @@ fn become_root() -> Result<()> {
 }
 
 fn measure(arguments: &Arguments) -> Result<()> {
+    // The daemon, the servers and the kernel's settings do not outlive a run that Ctrl-C cuts off.
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).context("handle signals")?;
+    }
     let observer = arguments.observer()?;
+    let plans = plans(arguments);
+    let with_peers = plans.iter().any(|plan| matches!(plan.mode, Mode::Peer(_)));
+    let section = if with_peers { "peers" } else { "node" };
+    let page = arguments.page.as_ref().map(|page| workspace::top().join(page));
+    if let Some(page) = &page {
+        page::check(page, section)?;
+    }
     let scratch = Scratch::new("bench")?;
     let stage = Stage::set(&scratch)?;
     let start = Instant::now();
-    let plans = plans(arguments);
     let mut report = Report::new(arguments.seconds, arguments.pairs);
     for (index, plan) in plans.iter().enumerate() {
+        if stop.load(Ordering::Relaxed) {
+            bail!("stopped before the {}th of {} runs", index + 1, plans.len());
+        }
         if report.failures.iter().any(|failure| failure.mode == plan.mode) {
             continue;
         }
@@ -166,13 +183,8 @@ fn measure(arguments: &Arguments) -> Result<()> {
     }
     fs::write(&output, report.json()?).with_context(|| format!("write {}", output.display()))?;
     print!("\n{}", report.markdown());
-    if let Some(page) = &arguments.page {
-        let with_peers = plans.iter().any(|plan| matches!(plan.mode, Mode::Peer(_)));
-        page::write(
-            &workspace::top().join(page),
-            if with_peers { "peers" } else { "node" },
-            &report.markdown(),
-        )?;
+    if let Some(page) = &page {
+        page::write(page, section, &report.markdown())?;
     }
     eprintln!("\nall numbers: {} ({})", output.display(), seconds(start.elapsed()));
     stage.node.shut_down()

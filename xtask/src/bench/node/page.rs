@@ -4,16 +4,28 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+/// Before minutes of measuring: whether it could be written then.
+///
+/// # Errors
+/// If the page cannot be read, or has no such marks.
+pub fn check(page: &Path, section: &str) -> Result<()> {
+    made(page, section, "").map(|_| ())
+}
+
 /// Replaces what is between the marks of `section`.
 ///
 /// # Errors
 /// If the page cannot be read or written, or has no such marks.
 pub fn write(page: &Path, section: &str, text: &str) -> Result<()> {
-    let before = std::fs::read_to_string(page).with_context(|| format!("read {}", page.display()))?;
-    let after = replaced(&before, section, text).with_context(|| {
-        format!("{} has no lines `{}` and `{}`", page.display(), start(section), end(section))
-    })?;
+    let after = made(page, section, text)?;
     std::fs::write(page, after).with_context(|| format!("write {}", page.display()))
+}
+
+fn made(page: &Path, section: &str, text: &str) -> Result<String> {
+    let before = std::fs::read_to_string(page).with_context(|| format!("read {}", page.display()))?;
+    replaced(&before, section, text).with_context(|| {
+        format!("{} has no lines `{}` and `{}`", page.display(), start(section), end(section))
+    })
 }
 
 fn start(section: &str) -> String {
