@@ -34,6 +34,11 @@ pub mod counting {
     pub const REFUSED: u32 = 3;
 }
 
+/// Longer segments are not compared. A request with a ServiceAccount token fits.
+pub const LONGEST_REPEAT: usize = 2048;
+/// The random key with which segments are hashed: a word for each of theirs, and one more.
+pub const HASH_KEY_WORDS: usize = LONGEST_REPEAT / 8 + 1;
+
 /// Connections that are counted at a time: 256 KiB. The others are shipped.
 pub const REPEAT_SLOTS: u32 = 1 << 13;
 
@@ -42,7 +47,7 @@ pub const REPEAT_SLOTS: u32 = 1 << 13;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Repeated {
     /// Keyed hash of the segment.
-    pub hash: u64,
+    pub hash: [u64; 2],
     /// The first bytes of the turn: a status line's start.
     pub status: u64,
     /// The segment's length; 0: there is none to compare with.

@@ -69,7 +69,7 @@ pub struct Socket {
     pub repeated: Repeated,
 }
 
-const _: () = assert!(size_of::<Socket>() == 160);
+const _: () = assert!(size_of::<Socket>() == 168);
 
 /// Segments of one HTTP/2 connection that arrived ahead of a hole, until that is filled: their frames can only be read
 /// in order. Lies in a slot of its own, chosen by the cookie.
@@ -101,6 +101,9 @@ pub mod continuation {
     pub const PARKED: u32 = 1;
     pub const COUNT: u32 = 2;
 }
+
+/// Connections within this node between their establishment and their client's first byte: 128 KiB. A power of two.
+pub const TWIN_SLOTS: u32 = 1 << 14;
 
 /// Reordering mends itself in microseconds, so a few slots serve a node: 2.1 MiB in all. A power of two.
 pub const PARKING_SLOTS: u32 = 8;

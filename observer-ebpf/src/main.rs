@@ -31,6 +31,8 @@ mod socket;
 #[cfg(target_arch = "bpf")]
 mod stranger;
 #[cfg(target_arch = "bpf")]
+mod twins;
+#[cfg(target_arch = "bpf")]
 mod walk;
 
 #[cfg(target_arch = "bpf")]

@@ -5,8 +5,8 @@ use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, ProgramArray, RingBuf};
 use observer_common::{
-    CONTROL_SLOTS, Control, Counter, PARKING_SLOTS, Parked, REPEAT_SLOTS, Repeats, Settings, Socket,
-    UdpConversation, UdpKey, continuation, control_slot,
+    CONTROL_SLOTS, Control, Counter, HASH_KEY_WORDS, PARKING_SLOTS, Parked, REPEAT_SLOTS, Repeats, Settings,
+    Socket, UdpConversation, UdpKey, continuation, control_slot,
 };
 
 /// Everything the daemon learns comes through here.
@@ -49,15 +49,17 @@ static SETTINGS: Global<Settings> = Global::new(Settings {
     client_allowance: Settings::DEFAULT_CLIENT_ALLOWANCE,
     server_allowance: Settings::DEFAULT_SERVER_ALLOWANCE,
     wake_at: Settings::DEFAULT_WAKE_AT,
+    both_ends: 0,
 });
 
 /// Nobody who sends bytes knows it, so nobody can make two segments that pass for one another.
 #[unsafe(no_mangle)]
-static HASH_KEY: Global<[u64; 2]> = Global::new([0; 2]);
+static HASH_KEY: [u64; HASH_KEY_WORDS] = [0; HASH_KEY_WORDS];
 
 #[inline(always)]
-pub fn hash_key() -> [u64; 2] {
-    HASH_KEY.load()
+pub fn hash_key(index: usize) -> u64 {
+    // The daemon writes it before it loads the programs: the compiler must not take it for zeros.
+    unsafe { (&raw const HASH_KEY).cast::<u64>().add(index).read_volatile() }
 }
 
 #[inline(always)]

@@ -11,15 +11,14 @@ use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::SkBuffContext;
-use observer_common::{Control, Repeats, Socket, counting, flag};
+use observer_common::{Control, LONGEST_REPEAT, Repeats, Socket, counting, flag};
 
 use crate::maps::{REPEATS, hash_key};
 use crate::packet::Tcp;
 use crate::ring::clamp;
 use crate::segment::after;
 
-/// Longer segments are shipped. A request with a ServiceAccount token fits.
-const LONGEST: usize = 2048;
+const LONGEST: usize = LONGEST_REPEAT;
 const WORDS: usize = LONGEST / 8;
 
 /// Ingress alone writes here, and no other ingress interrupts it.
@@ -33,9 +32,9 @@ pub fn heard(ctx: &SkBuffContext, socket: &mut Socket, tcp: &Tcp, answered: bool
     let repeated = &mut socket.repeated;
     let length = tcp.payload_len;
     let hash =
-        if answered && length <= LONGEST as u32 { hash(ctx.skb.skb, tcp.payload_at, length) } else { 0 };
-    if hash == 0 || length != repeated.length || hash != repeated.hash {
-        repeated.length = if hash == 0 { 0 } else { length };
+        if answered && length <= LONGEST as u32 { hash(ctx.skb.skb, tcp.payload_at, length) } else { [0; 2] };
+    if hash == [0; 2] || length != repeated.length || hash != repeated.hash {
+        repeated.length = if hash == [0; 2] { 0 } else { length };
         repeated.hash = hash;
         repeated.since = tcp.sequence.wrapping_add(length);
         return Err(stop(socket));
@@ -137,59 +136,37 @@ fn slot(socket: &Socket) -> Option<*mut Repeats> {
     (unsafe { ptr::read_volatile(&raw const (*slot).cookie) } == socket.cookie).then_some(slot)
 }
 
-/// SipHash-1-3 of `length` (1 to [`LONGEST`]) bytes of the packet; 0 where they cannot be read.
+/// NH (RFC 4418 section 5.2) of `length` (1 to [`LONGEST`]) bytes of the packet, twice under different keys: two given
+/// segments of one length have the same hash with a chance of 2^-64. Zeros where the bytes cannot be read.
 #[inline(always)]
-fn hash(skb: *mut __sk_buff, at: u32, length: u32) -> u64 {
-    let Some(words) = SEGMENT.get_ptr_mut(0) else { return 0 };
+fn hash(skb: *mut __sk_buff, at: u32, length: u32) -> [u64; 2] {
+    let Some(words) = SEGMENT.get_ptr_mut(0) else { return [0; 2] };
     let words: *mut u64 = words.cast();
     let length = clamp::<LONGEST>(length);
     unsafe {
         // The last word's rest.
         words.add(length as usize / 8).write(0);
         if bpf_skb_load_bytes(skb.cast(), at, words.cast(), length) != 0 {
-            return 0;
+            return [0; 2];
         }
     }
-    let [low, high] = hash_key();
-    let mut state = [
-        low ^ 0x736f_6d65_7073_6575,
-        high ^ 0x646f_7261_6e64_6f6d,
-        low ^ 0x6c79_6765_6e65_7261,
-        high ^ 0x7465_6462_7974_6573,
-    ];
     let count = (length + 7) / 8;
-    for index in 0..WORDS as u32 {
-        if index >= count {
+    let mut sums = [1, 1];
+    let mut key = hash_key(0);
+    for index in 0..WORDS {
+        if index as u32 >= count {
             break;
         }
-        let word = unsafe { words.add(index as usize).read_volatile() };
+        let word = unsafe { words.add(index).read_volatile() };
         // It may be of a credential.
-        unsafe { words.add(index as usize).write_volatile(0) };
-        state[3] ^= word;
-        round(&mut state);
-        state[0] ^= word;
+        unsafe { words.add(index).write_volatile(0) };
+        let next = hash_key(index + 1);
+        for (sum, key) in sums.iter_mut().zip([key, next]) {
+            let mixed = word.wrapping_add(key);
+            let other = (word >> 32).wrapping_add(key >> 32);
+            *sum = u64::wrapping_add(*sum, (mixed & 0xffff_ffff).wrapping_mul(other & 0xffff_ffff));
+        }
+        key = next;
     }
-    state[3] ^= u64::from(length);
-    round(&mut state);
-    state[0] ^= u64::from(length);
-    state[2] ^= 0xff;
-    for _ in 0..3 {
-        round(&mut state);
-    }
-    state[0] ^ state[1] ^ state[2] ^ state[3]
-}
-
-#[inline(always)]
-fn round(state: &mut [u64; 4]) {
-    let [v0, v1, v2, v3] = state;
-    *v0 = v0.wrapping_add(*v1);
-    *v1 = v1.rotate_left(13) ^ *v0;
-    *v0 = v0.rotate_left(32);
-    *v2 = v2.wrapping_add(*v3);
-    *v3 = v3.rotate_left(16) ^ *v2;
-    *v0 = v0.wrapping_add(*v3);
-    *v3 = v3.rotate_left(21) ^ *v0;
-    *v2 = v2.wrapping_add(*v1);
-    *v1 = v1.rotate_left(17) ^ *v2;
-    *v2 = v2.rotate_left(32);
+    sums
 }

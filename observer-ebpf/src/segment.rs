@@ -12,7 +12,7 @@ use crate::field::field;
 use crate::maps::{settings, take_control};
 use crate::packet::{self, TCP_FIN, TCP_RST, TCP_SYN, Tcp};
 use crate::ring::{About, LARGE_ROOM, emit, emit_bytes, emit_full, write_header};
-use crate::{parking, repeats, socket, walk};
+use crate::{parking, repeats, socket, twins, walk};
 
 /// Longest packet that can be a bare RST: IPv6 and TCP headers with all their options.
 const LONGEST_BARE_SEGMENT: u32 = 40 + 60;
@@ -23,8 +23,10 @@ pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socke
     let known = unsafe { &mut *socket };
     if known.done != 0 {
         // How it ends is still worth knowing, and a segment that says so is short.
-        if ctx.len() <= LONGEST_BARE_SEGMENT
-            && let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at))
+        let tells_end = !SENT || known.flags & u32::from(flag::MIDSTREAM) != 0;
+        if tells_end
+            && ctx.len() <= LONGEST_BARE_SEGMENT
+            && let Some(tcp) = packet::tcp_header(ctx)
         {
             note_end::<SENT>(ctx, known, tcp.flags);
         }
@@ -33,7 +35,7 @@ pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socke
     if known.cgroup == 0 {
         known.cgroup = unsafe { bpf_skb_cgroup_id(ctx.skb.skb) };
     }
-    let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return false };
+    let Some(tcp) = packet::tcp_header(ctx) else { return false };
     if tcp.flags & TCP_SYN != 0 {
         if SENT {
             // The name of the connection, which Fast Open's data would shift.
@@ -56,7 +58,7 @@ pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socke
 #[inline(always)]
 pub fn of_walked<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socket) -> bool {
     let known = unsafe { &mut *socket };
-    let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return false };
+    let Some(tcp) = packet::tcp_header(ctx) else { return false };
     let is_due = walk_over::<SENT>(ctx, known, &tcp);
     note_end::<SENT>(ctx, known, tcp.flags);
     is_due
@@ -143,6 +145,11 @@ pub fn payload<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, tcp: 
         }
     }
     let is_client = socket.flags & u32::from(flag::CLIENT) != 0;
+    if is_client && socket.last_speaker == 0 && twins::has_server_here(socket) && settings().both_ends == 0 {
+        socket.done = 1;
+        socket.flags |= u32::from(flag::MUTED);
+        return false;
+    }
     let client_speaks = forget(&mut socket.scratch, u32::from(is_client == SENT)) != 0;
     let direction = if SENT { Direction::Sent } else { Direction::Received } as u32;
     let turn = u32::from(socket.last_speaker != direction);

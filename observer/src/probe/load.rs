@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use aya::programs::{CgroupAttachMode, CgroupSkb, Program, ProgramError};
 use aya::sys::SyscallError;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
-use observer_common::{Counter, Settings, UdpConversation, UdpKey, continuation};
+use observer_common::{Counter, HASH_KEY_WORDS, Settings, UdpConversation, UdpKey, continuation};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use thiserror::Error;
 
@@ -111,8 +111,8 @@ impl Probe {
     /// The kernel refuses the object or sock_ops.
     pub fn load(root: &CgroupRoot, options: &Options) -> Result<Self, ProbeError> {
         raise_memlock_limit();
-        let Settings { client_allowance, server_allowance, .. } = options.settings;
-        let settings = [client_allowance, server_allowance, options.ring_bytes / 8];
+        let Settings { client_allowance, server_allowance, both_ends, .. } = options.settings;
+        let settings = [client_allowance, server_allowance, options.ring_bytes / 8, both_ends];
         let log_level = if options.diagnostics { aya_log::Level::Debug as u8 } else { 0 };
         let mut ebpf = EbpfLoader::new()
             .override_global("SETTINGS", &settings, true)
@@ -247,8 +247,9 @@ fn take_array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, ProbeError
 }
 
 /// Nobody outside can aim for two segments with the same hash.
-fn hash_key() -> [u64; 2] {
-    [(); 2].map(|()| RandomState::new().build_hasher().finish())
+fn hash_key() -> [u64; HASH_KEY_WORDS] {
+    let random = RandomState::new();
+    std::array::from_fn(|index| random.hash_one(index))
 }
 
 /// The programs that others go on in. Without one, HTTP/2 is shipped by allowance and its requests can be `unknown`.

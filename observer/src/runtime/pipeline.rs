@@ -90,6 +90,8 @@ impl Pipeline {
                 sinks,
                 node,
                 identity_wait,
+                generation: 0,
+                spare: Vec::new(),
                 unwritten: Vec::new(),
             },
             settings,
@@ -105,7 +107,8 @@ impl Pipeline {
         let now = event.time();
         let mut read = |session: &mut Session, client: bool, piece: Piece<'_>| {
             let Session { protocol, facts } = session;
-            let mut scribe = Scribe { facts, verifier: &mut *verifier, keep_paths, now };
+            let spare = &mut world.spare;
+            let mut scribe = Scribe { facts, verifier: &mut *verifier, keep_paths, now, spare };
             protocol.push(client, translate(piece), &settings.protocol, &mut scribe);
         };
         match event {
@@ -119,7 +122,8 @@ impl Pipeline {
                 {
                     if midstream {
                         let Session { protocol, facts } = &mut flow.session;
-                        protocol.attach_midstream(&mut Scribe { facts, verifier, keep_paths, now });
+                        let spare = &mut world.spare;
+                        protocol.attach_midstream(&mut Scribe { facts, verifier, keep_paths, now, spare });
                     }
                     weigh(flow, world, commands, late, now);
                 }
@@ -162,7 +166,8 @@ impl Pipeline {
             Event::Repeats(repeats) => {
                 if let Some((flow, bytes)) = table.counted(&repeats, &mut read) {
                     let Session { protocol, facts } = &mut flow.session;
-                    let mut scribe = Scribe { facts, verifier, keep_paths, now };
+                    let spare = &mut world.spare;
+                    let mut scribe = Scribe { facts, verifier, keep_paths, now, spare };
                     protocol.repeated(bytes, repeats.answers, &mut scribe);
                     if repeats.over {
                         protocol.end_repeats();
@@ -190,7 +195,8 @@ impl Pipeline {
         let keep_paths = world.keeps_paths();
         let mut read = |session: &mut Session, client: bool, piece: Piece<'_>| {
             let Session { protocol, facts } = session;
-            let mut scribe = Scribe { facts, verifier: &mut *verifier, keep_paths, now };
+            let spare = &mut world.spare;
+            let mut scribe = Scribe { facts, verifier: &mut *verifier, keep_paths, now, spare };
             protocol.push(client, translate(piece), &settings.protocol, &mut scribe);
         };
         let mut over = Vec::new();
@@ -298,8 +304,8 @@ impl Pipeline {
             facts.classified = true;
             facts.encryption = Encryption { reason: Some("not-established".into()), ..Encryption::default() };
         } else if flow.transport == Transport::Tcp {
-            let verifier = &mut self.verifier;
-            protocol.finish(&mut Scribe { facts, verifier, keep_paths, now: flow.last_seen });
+            let (verifier, spare) = (&mut self.verifier, &mut self.world.spare);
+            protocol.finish(&mut Scribe { facts, verifier, keep_paths, now: flow.last_seen, spare });
         } else if !facts.classified {
             facts.classified = true;
             facts.encryption = Encryption { reason: Some("no-data".into()), ..Encryption::default() };
@@ -330,11 +336,13 @@ impl Pipeline {
         self.settings.protocol.credential_headers = credential_headers;
         self.settings.both_ends = both_ends;
         self.world.exemptions = exemptions;
+        self.world.generation += 1;
     }
 
     /// What is declared from now on; what was judged stays.
     pub fn set_graph(&mut self, graph: Arc<Graph>) {
         self.world.graph = graph;
+        self.world.generation += 1;
     }
 
     /// Gives the series of edges back that had no flow for `idle` and whose pods are gone; answers how many.

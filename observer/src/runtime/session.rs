@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::ends::Ends;
 use super::kept::KeptJudgements;
+use super::routine::Routine;
 use crate::model::{
     Authentication, AuthenticationStatus, Declaration, Encryption, FindingSet, LastRequest, Protocol,
     RequestCounts, Timestamp, TokenFacts,
@@ -35,11 +36,11 @@ pub struct Facts {
     /// Judged, not yet weighed against who sent them to whom.
     pub pending: Vec<Outcome>,
     /// Credentials that may be referred to again.
-    pub kept: KeptJudgements,
+    pub kept: Option<Box<KeptJudgements>>,
     /// The client's last segment said what the one before it had said.
     pub again: bool,
     /// The last request, where it came again: what is counted of it is judged like it.
-    pub last: Option<Outcome>,
+    pub last: Option<Box<Outcome>>,
     /// The kernel was told to count what the client says again.
     pub count_told: bool,
     pub malformed: Option<&'static str>,
@@ -50,6 +51,8 @@ pub struct Facts {
     pub edge: Option<Arc<EdgeMetrics>>,
     pub identity: Awaited,
     pub declaration: Option<Declaration>,
+    /// What a request was found to be, for those like it.
+    pub routine: Option<Routine>,
     pub findings: FindingSet,
     pub exempted: FindingSet,
 
@@ -109,6 +112,8 @@ pub struct Scribe<'a> {
     pub verifier: &'a mut Verifier,
     pub keep_paths: bool,
     pub now: Timestamp,
+    /// Memory that the last flow's requests waited in.
+    pub spare: &'a mut Vec<Outcome>,
 }
 
 impl Witness for Scribe<'_> {
@@ -154,16 +159,17 @@ impl Witness for Scribe<'_> {
             path: request.path.filter(|_| keep_path).map(str::to_owned),
         };
         if self.facts.again {
-            self.facts.last = Some(outcome.clone());
+            self.facts.last = Some(Box::new(outcome.clone()));
         }
-        self.facts.pending.push(outcome);
+        self.await_weighing(outcome);
     }
 
     fn repeated(&mut self, times: u64) {
         let Some(last) = &self.facts.last else { return };
         // By now it may have expired.
         let judgement = self.verifier.judge_again(&last.judgement, self.now);
-        self.facts.pending.push(Outcome { times, judgement, ..last.clone() });
+        let again = Outcome { times, judgement, ..Outcome::clone(last) };
+        self.await_weighing(again);
     }
 
     fn response(&mut self, status: u16) {
@@ -185,11 +191,13 @@ impl Witness for Scribe<'_> {
     }
 
     fn keep(&mut self, value: &[u8]) -> Kept {
-        self.facts.kept.keep(self.verifier.judge(value, self.now))
+        self.facts.kept.get_or_insert_default().keep(self.verifier.judge(value, self.now))
     }
 
     fn forget(&mut self, kept: Kept) {
-        self.facts.kept.forget(kept);
+        if let Some(all) = &mut self.facts.kept {
+            all.forget(kept);
+        }
     }
 
     fn malformed(&mut self, reason: &'static str) {
@@ -202,8 +210,15 @@ impl Witness for Scribe<'_> {
 }
 
 impl Scribe<'_> {
+    fn await_weighing(&mut self, outcome: Outcome) {
+        if self.facts.pending.capacity() == 0 {
+            self.facts.pending = std::mem::take(self.spare);
+        }
+        self.facts.pending.push(outcome);
+    }
+
     fn judge_kept(&self, kept: Kept) -> Judgement {
-        match self.facts.kept.get(kept) {
+        match self.facts.kept.as_ref().and_then(|all| all.get(kept)) {
             Some(judgement) => self.verifier.judge_again(judgement, self.now),
             None => bare(AuthenticationStatus::Unknown, Some("credential-forgotten")),
         }

@@ -11,6 +11,7 @@ use super::late::{ADDRESS_WAIT, Place};
 use super::pipeline::Command;
 use super::provenance::Received;
 use super::record::record;
+use super::routine::Routine;
 use super::session::{Awaited, Facts, Outcome, Session};
 use super::situation::{situation, worsen};
 use crate::conntrack::{Flow, Role, Stage};
@@ -35,6 +36,10 @@ pub struct World {
     pub node: Arc<str>,
     /// How long a flow waits for news of who its ends are. Zero where no news can come.
     pub identity_wait: Duration,
+    /// Memory for requests that wait to be weighed: it passes from flow to flow.
+    pub spare: Vec<Outcome>,
+    /// Counts up whenever what flows are weighed against changes.
+    pub generation: u64,
     /// Live flows that have something new to be written: those that end before their turn comes get one record.
     pub unwritten: Vec<Place>,
 }
@@ -78,18 +83,24 @@ impl World {
             return;
         }
         let Some(ends) = self.resolve(flow, now) else { return };
+        if Routine::covers(&flow.session.facts, self.generation, flow.last_seen) {
+            self.count_routine(flow, &ends);
+            return;
+        }
         protocol::infer_tunnel(&mut flow.session.facts.encryption, ends.server_address.port);
-        let (first_time, pending) = {
+        let (first_time, mut pending) = {
             let facts = &mut flow.session.facts;
+            facts.routine = None;
             (facts.classified && facts.declaration.is_none(), std::mem::take(&mut facts.pending))
         };
         let evaluation = self.evaluate(&ends, flow.session.facts.encryption.status, None, flow.last_seen);
         if first_time {
             flow.session.facts.declaration = Some(evaluation.declaration.clone());
         }
-        for outcome in pending {
+        for outcome in pending.drain(..) {
             self.weigh_request(flow, outcome, &evaluation);
         }
+        self.spare = pending;
         if flow.session.facts.classified {
             let facts = &flow.session.facts;
             let declared = facts.declaration.as_ref().map_or(DeclarationStatus::Ungoverned, |d| d.status);
@@ -99,6 +110,25 @@ impl World {
             let verdict = verdict::of_flow(&situation, &self.exemptions);
             self.take_verdict(&mut flow.session.facts, verdict);
         }
+        if flow.stage == Stage::Reporting {
+            self.report(flow);
+        }
+    }
+
+    /// Requests that show nothing new.
+    fn count_routine(&mut self, flow: &mut Flow<Session>, ends: &Ends) {
+        let facts = &mut flow.session.facts;
+        let mut pending = std::mem::take(&mut facts.pending);
+        for outcome in pending.drain(..) {
+            if let (Role::Server, Some(token), Identity::Pod(receiver)) =
+                (flow.role, outcome.judgement.fingerprint, &ends.server)
+            {
+                self.received.token(token, receiver);
+            }
+            facts.requests.count(outcome.judgement.authentication.status, outcome.times);
+            facts.last_request.get_or_insert_default().method = outcome.method;
+        }
+        self.spare = pending;
         if flow.stage == Stage::Reporting {
             self.report(flow);
         }
@@ -170,6 +200,7 @@ impl World {
         }
         let evaluation = self.evaluate(&ends, flow.session.facts.encryption.status, None, flow.last_seen);
         let facts = &mut flow.session.facts;
+        facts.routine = None;
         facts.identity = Awaited::No;
         facts.edge = Some(self.sinks.metrics.edge(&ends.edge));
         // Its server's own observer counts it, if it has heard of the client in time.
@@ -223,6 +254,7 @@ impl World {
 
     fn weigh_request(&mut self, flow: &mut Flow<Session>, outcome: Outcome, flow_evaluation: &Evaluation) {
         let Some(ends) = flow.session.facts.ends.clone() else { return };
+        let like_it = (!self.keeps_paths()).then(|| outcome.clone());
         let Outcome { times, judgement, others, proxy_credential, method, path } = outcome;
         let http = method.as_deref().map(|method| HttpFacts { method, path: path.as_deref() });
         let judged = if self.graph.has_http_rules() && http.is_some() {
@@ -298,7 +330,10 @@ impl World {
         }
         let facts = &mut flow.session.facts;
         facts.authentication = Some(authentication);
+        let found = verdict.findings;
         self.take_verdict(facts, verdict);
+        facts.routine =
+            like_it.and_then(|outcome| Routine::of(&outcome, found, self.generation, flow.last_seen));
     }
 
     fn take_verdict(&self, facts: &mut Facts, verdict: Verdict) {

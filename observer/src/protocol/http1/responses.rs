@@ -141,15 +141,26 @@ impl Responses {
                 }
                 State::Head(buffer) => {
                     let before = buffer.len();
-                    buffer.extend(bytes);
-                    match head::response(head::lines(buffer.bytes(), settings.head_limit)) {
+                    // Most heads come whole, and are read where they lie.
+                    let so_far = if before == 0 {
+                        bytes
+                    } else {
+                        buffer.extend(bytes);
+                        buffer.bytes()
+                    };
+                    match head::response(head::lines(so_far, settings.head_limit)) {
                         Head::Whole(head, length) => {
                             bytes = &bytes[length.saturating_sub(before)..];
                             if let Some(turned) = self.answered(&head, awaited, witness) {
                                 return Some((turned, bytes.len()));
                             }
                         }
-                        Head::Incomplete if buffer.len() < settings.head_limit => return None,
+                        Head::Incomplete if so_far.len() < settings.head_limit => {
+                            if before == 0 {
+                                buffer.extend(bytes);
+                            }
+                            return None;
+                        }
                         Head::Incomplete | Head::Malformed(_) => {
                             self.state = State::Lost;
                             return None;
