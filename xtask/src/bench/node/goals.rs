@@ -125,3 +125,50 @@ fn against_peers(summaries: &[Summary]) -> Option<(String, bool)> {
     let worse = if met { "in all".to_owned() } else { format!("not so: {}", worse.join("; ")) };
     (compared > 0).then(|| (format!("{compared} comparisons, {worse}"), met))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::peer::Peer;
+    use super::super::run::Run;
+    use super::super::run::examples::{observed, run};
+    use super::*;
+
+    fn row(runs: &[Run], goal: &str) -> String {
+        let mut summaries = Vec::new();
+        for mode in [Mode::None, Mode::Floor, Mode::Observer, Mode::Peer(Peer::tcpdump())] {
+            summaries.extend(Summary::of(runs, Load::KeepAlive, &mode));
+        }
+        let table = table(&summaries);
+        table.lines().find(|line| line.contains(goal)).expect("the goal has a row").to_owned()
+    }
+
+    #[test]
+    fn a_goal_is_met_by_the_median_and_only_where_it_was_measured() {
+        let at = |rate: f64| {
+            let mut observed = observed(1, 1_000, &[]);
+            observed.work.units = rate;
+            [run(Mode::Floor, 1), observed]
+        };
+        let goal = "throughput at least 0.98 of floor";
+        assert!(row(&at(980.0), goal).ends_with("| yes |"));
+        assert!(row(&at(979.0), goal).ends_with("| **no** |"));
+        assert!(row(&[run(Mode::Floor, 1)], goal).ends_with("| not measured | - |"));
+    }
+
+    #[test]
+    fn what_was_lost_or_counted_wrong_misses_the_goal_and_what_a_setting_left_out_does_not() {
+        let goal = "counted = served";
+        assert!(row(&[observed(1, 1_000, &[("flow_rate", 5)])], goal).ends_with("| yes |"));
+        assert!(row(&[observed(1, 1_000, &[("kernel_payload", 1)])], goal).ends_with("| **no** |"));
+        assert!(row(&[observed(1, 900, &[])], goal).ends_with("| **no** |"));
+    }
+
+    #[test]
+    fn a_peer_that_needs_less_is_named() {
+        let peer = |cpu: f64| Run { pods_cpu_seconds: cpu, ..run(Mode::Peer(Peer::tcpdump()), 1) };
+        let goal = "than every peer";
+        assert!(row(&[run(Mode::None, 1), observed(1, 1_000, &[]), peer(1.3)], goal).ends_with("| yes |"));
+        let cheaper = row(&[run(Mode::None, 1), observed(1, 1_000, &[]), peer(1.1)], goal);
+        assert!(cheaper.contains("not so: tcpdump (a, keep-alive)"), "{cheaper}");
+    }
+}

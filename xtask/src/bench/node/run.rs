@@ -173,3 +173,54 @@ impl Counted {
         }
     }
 }
+
+#[cfg(test)]
+pub mod examples {
+    use super::*;
+
+    /// A run of load a with 1,000 requests in a second.
+    pub fn run(mode: Mode, round: u32) -> Run {
+        let work = Work { units: 1_000.0, seconds: 1.0, latency: None, failed: 0 };
+        Run {
+            mode,
+            load: Load::KeepAlive,
+            round,
+            timed: false,
+            work,
+            requests_served: 1_000,
+            connections_served: 16,
+            pods_cpu_seconds: 1.0,
+            watched: None,
+            counted: None,
+            programs: None,
+            map_bytes: None,
+            idle: None,
+            told: None,
+        }
+    }
+
+    /// The same under the observer, which counted so many requests.
+    pub fn observed(round: u32, requests: u64, lost: &[(&str, u64)]) -> Run {
+        let lost = lost.iter().map(|(stage, lost)| ((*stage).to_owned(), *lost)).collect();
+        Run {
+            watched: Some(Watched { cpu_seconds: 0.25, rss_anon_at_rest: 1 << 20, rss_anon_peak: 2 << 20 }),
+            counted: Some(Counted { requests, flows: 16, bytes: 0, lost }),
+            map_bytes: Some(3 << 20),
+            ..run(Mode::Observer, round)
+        }
+    }
+
+    #[test]
+    fn what_the_metrics_grew_by_is_counted_and_only_stages_that_lost_are_named() {
+        let text = |requests: u32, kernel: u32| {
+            format!(
+                "observer_requests_total{{authentication=\"none\"}} {requests}\n\
+                 observer_lost_events_total{{stage=\"kernel_payload\"}} {kernel}\n\
+                 observer_lost_events_total{{stage=\"decode\"}} 4\n"
+            )
+        };
+        let counted = Counted::between(&text(7, 0), &text(12, 3));
+        assert_eq!(counted.requests, 5);
+        assert_eq!(counted.lost, [("kernel_payload".to_owned(), 3)].into());
+    }
+}

@@ -145,3 +145,66 @@ fn lost<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<BTreeMap<String, u64>
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::meter::{Programs, Ran};
+    use super::super::run::examples::{observed, run};
+    use super::*;
+
+    fn median(spread: Option<Spread>) -> f64 {
+        spread.expect("it was measured").median
+    }
+
+    #[test]
+    fn ratios_are_of_two_runs_in_one_round() {
+        let with_rate = |mut run: Run, rate: f64| {
+            run.work.units = rate;
+            run
+        };
+        let runs = [
+            with_rate(run(Mode::None, 1), 100.0),
+            with_rate(observed(1, 90, &[]), 90.0),
+            with_rate(run(Mode::None, 2), 1_000.0),
+            with_rate(observed(2, 900, &[]), 900.0),
+            // Nothing to compare it with.
+            with_rate(observed(3, 1, &[]), 1.0),
+        ];
+        let summary = Summary::of(&runs, Load::KeepAlive, &Mode::Observer).unwrap();
+        assert_eq!(summary.rate_to_none, Some(Spread { median: 0.9, low: 0.9, high: 0.9 }));
+        assert_eq!(summary.rate_to_floor, None);
+        assert_eq!(Summary::of(&runs, Load::KeepAlive, &Mode::None).unwrap().rate_to_none, None);
+        assert!(Summary::of(&runs, Load::Tls, &Mode::None).is_none());
+    }
+
+    #[test]
+    fn processor_time_is_the_pods_and_the_watchers_for_each_request() {
+        let runs = [run(Mode::None, 1), observed(1, 1_000, &[])];
+        let summary = Summary::of(&runs, Load::KeepAlive, &Mode::Observer).unwrap();
+        assert_eq!(median(summary.cpu_to_none), 1.25);
+        // A quarter of a second for a thousand.
+        assert_eq!(median(summary.cpu_seconds), 250.0);
+    }
+
+    #[test]
+    fn a_timed_run_tells_of_programs_and_of_nothing_else() {
+        let programs = Programs {
+            packets: Ran { times: 4_000, nanoseconds: 400_000 },
+            callbacks: Ran { times: 100, nanoseconds: 5_000 },
+        };
+        let timed = Run { timed: true, programs: Some(programs), ..observed(0, 7, &[("decode", 9)]) };
+        let runs = [observed(1, 1_000, &[]), timed];
+        let summary = Summary::of(&runs, Load::KeepAlive, &Mode::Observer).unwrap();
+        assert_eq!((summary.packet_ns, summary.callback_ns), (Some(100.0), Some(50.0)));
+        assert_eq!(summary.unit_ns, Some(405.0));
+        assert_eq!(summary.lost, Some(BTreeMap::new()));
+        assert_eq!(summary.count.map(|count| (count.counted, count.served)), Some((1_000, 1_000)));
+    }
+
+    #[test]
+    fn a_count_is_wrong_where_more_differs_than_was_under_way() {
+        let runs = [observed(1, 1_016, &[]), observed(2, 984, &[]), observed(3, 983, &[])];
+        let count = Summary::of(&runs, Load::KeepAlive, &Mode::Observer).unwrap().count.unwrap();
+        assert_eq!((count.wrong, count.runs), (1, 3));
+    }
+}
