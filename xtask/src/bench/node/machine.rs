@@ -44,6 +44,20 @@ impl Machine {
     }
 }
 
+/// Seconds that all processors together were not idle, since the machine started; with what its host took away.
+pub fn busy() -> f64 {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    busy_ticks(&text).unwrap_or_default() as f64 / rustix::param::clock_ticks_per_second() as f64
+}
+
+/// proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal; the first two hold guests' time.
+fn busy_ticks(stat: &str) -> Option<u64> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+    let ticks: Vec<u64> = fields.filter_map(|field| field.parse().ok()).collect();
+    let idle = ticks.get(3)? + ticks.get(4)?;
+    Some(ticks.iter().take(8).sum::<u64>() - idle)
+}
+
 fn processor(cpuinfo: &str) -> Option<&str> {
     cpuinfo
         .lines()
@@ -59,6 +73,12 @@ fn load() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neither_idling_nor_waiting_is_being_busy() {
+        let stat = "cpu  1000 200 30 99999 88888 4 5 6 777 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
+        assert_eq!(busy_ticks(stat), Some(1245));
+    }
 
     #[test]
     fn the_processors_name_is_read() {

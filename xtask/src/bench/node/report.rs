@@ -50,6 +50,16 @@ impl Report {
         serde_json::to_string_pretty(&written).context("write the numbers")
     }
 
+    fn noise(&self) -> String {
+        let spread = Spread::of(self.runs.iter().map(|run| run.others));
+        spread.map_or_else(String::new, |others| {
+            format!(
+                "Others kept {:.2} processors busy meanwhile ({:.2} to {:.2}).",
+                others.median, others.low, others.high
+            )
+        })
+    }
+
     fn summaries(&self) -> Vec<Summary> {
         // In the order in which they had their first turns.
         let mut pairs: Vec<(Load, &Mode)> = Vec::new();
@@ -67,8 +77,9 @@ impl Report {
             format!("{text}\n{} was not measured: {}\n", failure.mode.name(), failure.error)
         });
         format!(
-            "{} {} rounds of {} s; medians, and the quartiles in parentheses.\n\n{}\n{}{failures}\n{}",
+            "{} {} {} rounds of {} s; medians, and the quartiles in parentheses.\n\n{}\n{}{failures}\n{}",
             self.machine.sentence(),
+            self.noise(),
             self.pairs,
             self.seconds,
             traffic(&summaries),

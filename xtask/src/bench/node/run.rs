@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::exposition;
 use super::idle::{Held, Idle};
 use super::load::Load;
+use super::machine;
 use super::meter::{ProgramTimes, Programs};
 use super::mode::{Mode, Watcher};
 use super::output::Work;
@@ -34,6 +35,8 @@ pub struct Run {
     pub connections_served: u64,
     /// Processor seconds of the pods: client and server, with what the kernel did for them.
     pub pods_cpu_seconds: f64,
+    /// How many processors were busy for others than the pods and the watcher: noise.
+    pub others: f64,
     pub watched: Option<Watched>,
     pub counted: Option<Counted>,
     pub programs: Option<Programs>,
@@ -106,6 +109,7 @@ impl Plan {
         let cpu_before = meter.map(|meter| meter.cpu()).transpose()?;
 
         let pods_before = stage.pods_cpu()?;
+        let (busy_before, start) = (machine::busy(), Instant::now());
 
         let work = || self.load.run(stage, scratch, self.seconds);
         let (work, peak) = match meter {
@@ -114,6 +118,10 @@ impl Plan {
         };
         let work = work.with_context(|| format!("{} under {}", self.load.name(), self.mode.name()))?;
         let pods_after = stage.pods_cpu()?;
+        let (busy, took) = (machine::busy() - busy_before, start.elapsed().as_secs_f64());
+        let watched = meter.and_then(|meter| meter.cpu().ok()).zip(cpu_before);
+        let watched = watched.map_or(0.0, |(after, before)| after - before);
+        let others = (busy - (pods_after - pods_before) - watched).max(0.0) / took;
         if meter.is_some() {
             thread::sleep(SETTLE);
         }
@@ -143,6 +151,7 @@ impl Plan {
             requests_served: served.requests - served_before.requests - 1,
             connections_served: served.connections - served_before.connections - 1,
             pods_cpu_seconds: pods_after - pods_before,
+            others,
             watched,
             counted,
             programs: kernel
@@ -190,6 +199,7 @@ pub mod examples {
             requests_served: 1_000,
             connections_served: 16,
             pods_cpu_seconds: 1.0,
+            others: 0.0,
             watched: None,
             counted: None,
             programs: None,
