@@ -124,8 +124,10 @@ fn become_root() -> Result<()> {
     }
     command.arg(std::env::current_exe().context("cannot find this program")?);
     command.args(["bench", "node", "--prepared"]);
-    // What comes before is the program, `bench` and perhaps `node`.
-    command.args(std::env::args_os().skip(1).filter(|word| word != "bench" && word != "node"));
+    let mut words = std::env::args_os().skip(1).peekable();
+    words.next_if(|word| word == "bench");
+    words.next_if(|word| word == "node");
+    command.args(words);
     Err(command.exec()).context("sudo does not start")
 }
 
