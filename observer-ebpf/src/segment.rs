@@ -280,6 +280,7 @@ fn about<const SENT: bool>(socket: &Socket) -> About<'static> {
         cgroup: socket.cgroup,
         sequence: if SENT { socket.sent.next } else { socket.received.next },
         left_out: 0,
+        first: socket.last_speaker == 0,
         tuple: None,
     }
 }

@@ -37,6 +37,7 @@ pub fn at_listener(ctx: &SkBuffContext) {
         // A SYN takes one sequence number before its data (RFC 7413 section 4.2).
         sequence: tcp.sequence.wrapping_add(u32::from(tcp.flags & TCP_SYN != 0)),
         left_out: 0,
+        first: true,
         tuple: Some(&tuple),
     };
     ship(ctx, about, tcp.payload_at, tcp.payload_len, settings().client_allowance);

@@ -16,6 +16,7 @@ mod record;
 mod reload;
 mod routine;
 mod session;
+mod shared_encryption;
 mod situation;
 mod standing;
 mod surveyor;

@@ -134,7 +134,8 @@ impl Pipeline {
                 if let Some(flow) = table.payload(&payload, |_, _, _| {}) {
                     let server_port = if flow.role == Role::Server { local.port } else { remote.port };
                     let facts = &mut flow.session.facts;
-                    (facts.protocol, facts.encryption) = protocol::datagram(bytes, server_port);
+                    let (protocol, encryption) = protocol::datagram(bytes, server_port);
+                    (facts.protocol, facts.encryption) = (protocol, encryption.into());
                     facts.classified = true;
                     if world.is_reported_elsewhere(flow, now) == Some(true) {
                         table.remove_conversation(payload.cookie, remote);
@@ -302,13 +303,14 @@ impl Pipeline {
         let Session { protocol, facts } = &mut flow.session;
         if !established {
             facts.classified = true;
-            facts.encryption = Encryption { reason: Some("not-established".into()), ..Encryption::default() };
+            facts.encryption =
+                Encryption { reason: Some("not-established".into()), ..Encryption::default() }.into();
         } else if flow.transport == Transport::Tcp {
             let (verifier, spare) = (&mut self.verifier, &mut self.world.spare);
             protocol.finish(&mut Scribe { facts, verifier, keep_paths, now: flow.last_seen, spare });
         } else if !facts.classified {
             facts.classified = true;
-            facts.encryption = Encryption { reason: Some("no-data".into()), ..Encryption::default() };
+            facts.encryption = Encryption { reason: Some("no-data".into()), ..Encryption::default() }.into();
         }
         // One that was weighed without its ends gets a last chance.
         self.world.correct(&mut flow, &mut self.commands);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::ends::Ends;
 use super::kept::KeptJudgements;
 use super::routine::Routine;
+use super::shared_encryption::SharedEncryption;
 use crate::model::{
     Authentication, AuthenticationStatus, Declaration, Encryption, FindingSet, LastRequest, Protocol,
     RequestCounts, Timestamp, TokenFacts,
@@ -25,7 +26,7 @@ pub struct Session {
 #[derive(Default)]
 pub struct Facts {
     pub protocol: Protocol,
-    pub encryption: Encryption,
+    pub encryption: SharedEncryption,
     /// `protocol` and `encryption` were found out.
     pub classified: bool,
     /// They were found to be something else than they had been taken for.
@@ -119,7 +120,7 @@ pub struct Scribe<'a> {
 impl Witness for Scribe<'_> {
     fn classified(&mut self, protocol: Protocol, encryption: &Encryption) {
         self.facts.protocol = protocol;
-        self.facts.encryption = encryption.clone();
+        self.facts.encryption = encryption.clone().into();
         self.facts.classified = true;
         self.facts.reclassified = self.facts.counted.settled;
     }

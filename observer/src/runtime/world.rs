@@ -87,7 +87,7 @@ impl World {
             self.count_routine(flow, &ends);
             return;
         }
-        protocol::infer_tunnel(&mut flow.session.facts.encryption, ends.server_address.port);
+        infer_tunnel(&mut flow.session.facts, &ends);
         let (first_time, mut pending) = {
             let facts = &mut flow.session.facts;
             facts.routine = None;
@@ -104,7 +104,7 @@ impl World {
         if flow.session.facts.classified {
             let facts = &flow.session.facts;
             let declared = facts.declaration.as_ref().map_or(DeclarationStatus::Ungoverned, |d| d.status);
-            let encryption = Encryption { link: ends.link, ..facts.encryption.clone() };
+            let encryption = Encryption { link: ends.link, ..Encryption::clone(&facts.encryption) };
             let situation =
                 situation(&ends, facts.protocol, &encryption, declared, &evaluation, flow.last_seen);
             let verdict = verdict::of_flow(&situation, &self.exemptions);
@@ -211,7 +211,7 @@ impl World {
         if facts.classified {
             facts.declaration = Some(evaluation.declaration.clone());
             let declared = evaluation.declaration.status;
-            let encryption = Encryption { link: ends.link, ..facts.encryption.clone() };
+            let encryption = Encryption { link: ends.link, ..Encryption::clone(&facts.encryption) };
             let situation =
                 situation(&ends, facts.protocol, &encryption, declared, &evaluation, flow.last_seen);
             let verdict = verdict::of_flow(&situation, &self.exemptions);
@@ -296,7 +296,7 @@ impl World {
 
         // Its head was read as text: this request went in clear, whatever the flow turned into meanwhile.
         let encryption = if facts.classified && facts.encryption.status == EncryptionStatus::Plaintext {
-            facts.encryption.clone()
+            Encryption::clone(&facts.encryption)
         } else {
             Encryption { status: EncryptionStatus::Plaintext, ..Encryption::default() }
         };
@@ -437,6 +437,15 @@ impl World {
             edge.seen(flow.last_seen);
         }
         self.sinks.record(&ends.edge, record(flow, &flow.session.facts, ends, &self.node, last));
+    }
+}
+
+/// Where it leads to may say what is in it.
+fn infer_tunnel(facts: &mut Facts, ends: &Ends) {
+    if matches!(facts.encryption.status, EncryptionStatus::Tls | EncryptionStatus::Mtls) {
+        let mut encryption = Encryption::clone(&facts.encryption);
+        protocol::infer_tunnel(&mut encryption, ends.server_address.port);
+        facts.encryption = encryption.into();
     }
 }
 

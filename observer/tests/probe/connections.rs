@@ -8,7 +8,7 @@ use observer::model::{CloseReason, Direction};
 use observer::probe::Options;
 use observer_common::Counter;
 
-use crate::stage::{Cgroup, end};
+use crate::stage::{Cgroup, Watch, end};
 
 #[test]
 fn a_client_whose_server_is_on_this_node_keeps_silent_from_its_first_byte_on() {
@@ -293,4 +293,46 @@ fn what_finds_the_ring_full_is_counted() {
     // Two ends, each with an open and a close.
     assert_eq!(lost + (watch.opens.len() + watch.closes.len()) as u64, 400);
     assert!(lost > 0);
+}
+
+#[test]
+fn a_ring_that_fills_up_keeps_connections_and_their_first_bytes_and_samples_the_rest() {
+    let cgroup = Cgroup::create();
+    let mut watch = cgroup.watch_with(&Options { ring_bytes: 128 << 10, ..Options::default() });
+    let mut script = cgroup.start(
+        "
+c, s = pair()
+say(port(c), port(s))
+def turns(n):
+    for i in range(n): c.sendall(b'%08d' % i); read(s, 8); s.sendall(b'%08d' % i); read(c, 8); time.sleep(0.0002)
+turns(500); hear()
+for _ in range(40): d, t = pair(); d.sendall(b'hello'); read(t, 5); d.close(); t.close()
+turns(100); say(0); hear()
+turns(10)
+",
+    );
+    let [client_port, server_port] = script.ports();
+    script.go();
+    let [_] = script.numbers();
+    watch.drain();
+    let lost = |watch: &Watch, of| {
+        watch.probe.counters().unwrap().iter().find(|(counter, _)| *counter == of).unwrap().1
+    };
+    let server = watch.open_of(server_port, client_port).cookie;
+    let of_server = |watch: &Watch| watch.payloads.iter().filter(|payload| payload.cookie == server).count();
+    let sampled = lost(&watch, Counter::SampledPayloads);
+    assert_eq!(of_server(&watch) as u64 + sampled, 1200, "each is there or counted");
+    // Half of the ring, and of the rest what fell into an eighth of the time: by far not all, and more than nothing.
+    let half = (64 << 10) / 264;
+    assert!((half..half + 600).contains(&of_server(&watch)), "{} of 1200", of_server(&watch));
+    assert_eq!((watch.opens.len(), watch.closes.len()), (2 + 2 * 40, 40));
+    assert_eq!(watch.payloads.iter().filter(|payload| payload.bytes == b"hello").count(), 40);
+    assert_eq!(lost(&watch, Counter::LostConnections) + lost(&watch, Counter::LostPayloads), 0);
+    // As soon as there is room again.
+    let before = of_server(&watch);
+    script.go();
+    script.end();
+    watch.drain();
+    assert_eq!(of_server(&watch) - before, 20);
+    assert!(watch.payloads.iter().filter(|payload| payload.cookie == server).nth(before).unwrap().lossy);
 }
