@@ -9,5 +9,5 @@ fn main() {
 #[divan::bench(args = cases::NAMES)]
 fn event(bencher: divan::Bencher<'_, '_>, name: &str) {
     let mut case = cases::ready(name);
-    bencher.bench_local(|| case());
+    bencher.bench_local(case);
 }
