@@ -33,8 +33,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Exemption, GraphSource, KeysAt, LinkEncryption, LogLevel, Output, RunSettings, Source};
+use crate::cli::{
+    Exemption, GraphSource, KeysAt, LinkEncryption, LogLevel, Output, RunSettings, Seccomp, Source,
+};
 use crate::cluster::{self, Access, KeySource, Keys, Resource, Watches};
+use crate::confine::{self, Forbidden};
 use crate::graph::{Declarations, Graph, SourceKind};
 use crate::identity::{self, Index, Inventory};
 use crate::probe::{self, Canary, CgroupRoot, HookState, Probe};
@@ -59,6 +62,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Something that the settings name cannot be used, or the kernel refuses the programs.
 pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     let set_log_level = log_to_stderr(settings.log_level);
+    confine::begin();
     let start = clock::now();
     // Files first: what a typing error breaks should break before anything else happens.
     let read_keys = read_keys(settings)?;
@@ -74,11 +78,18 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
         tracing::warn!(path = %root.path.display(), "not the root of the host's cgroup hierarchy: sockets outside are not seen");
     }
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .on_thread_start(confine::unprivileged)
+        .build()?;
     let access = match &settings.inventory {
         Some(_) => None,
         None => Some(runtime.block_on(Access::find())?),
     };
+    if settings.seccomp != Seccomp::Allow {
+        access.as_ref().map_or(Ok(()), Access::starts_no_program)?;
+    }
     // The sockets that tell others of us before the kernel programs, so that a port taken leaves nothing loaded.
     let listener = runtime.block_on(sink::http::bind(settings.listen))?;
     let socket = {
@@ -91,8 +102,6 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     let readiness = Readiness::default();
     let blocker = readiness.block("self-test");
     let heartbeat = Heartbeat::new(start);
-    let flow_log = flow_log(settings, &metrics)?;
-    let sinks = Arc::new(Sinks::new(metrics.clone(), StoreLimits::default(), flow_log));
 
     let hearing = access.as_ref().map(|access| hear(access, &runtime, &readiness, &metrics));
     let declared = access.as_ref().map(|access| {
@@ -104,7 +113,20 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     });
     let trust = trust(settings, access, read_keys, &runtime);
     let verifier = Verifier::new(trust.issuers(), api_audiences(settings));
-    let probe = load_probe(settings, &root, &metrics)?;
+    let mut probe = load_probe(settings, &root, &metrics)?;
+    let self_test = match Canary::fly(&root) {
+        Ok(canary) => Some(SelfTest { canary, blocker: Some(blocker), failed: false }),
+        Err(error) => {
+            tracing::warn!("{error}");
+            metrics.probe_info("self_test", "skipped");
+            None
+        }
+    };
+    give_up_privileges(settings, &mut probe)?;
+
+    // Threads that are started from here on have no more than this one has left.
+    let flow_log = flow_log(settings, &metrics)?;
+    let sinks = Arc::new(Sinks::new(metrics.clone(), StoreLimits::default(), flow_log));
     describe(&metrics, &index, &graph);
     sinks.board.begun(start);
     sinks.board.declare(graph.listing());
@@ -129,14 +151,6 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
         verifier,
         sinks.clone(),
     );
-    let self_test = match Canary::fly(&root) {
-        Ok(canary) => Some(SelfTest { canary, blocker: Some(blocker), failed: false }),
-        Err(error) => {
-            tracing::warn!("{error}");
-            metrics.probe_info("self_test", "skipped");
-            None
-        }
-    };
     let observation = Observation {
         probe,
         pipeline,
@@ -367,6 +381,16 @@ fn load_probe(settings: &RunSettings, root: &CgroupRoot, metrics: &Metrics) -> R
         metrics.probe_info(hook, if *state == HookState::Attached { "attached" } else { "missing" });
     }
     Ok(probe)
+}
+
+fn give_up_privileges(settings: &RunSettings, probe: &mut Probe) -> Result<()> {
+    let kept = confine::needs_capability(move || probe.counters().is_ok());
+    let forbidden = match settings.seccomp {
+        Seccomp::Refuse => Forbidden::Refuse,
+        Seccomp::Kill => Forbidden::Kill,
+        Seccomp::Allow => Forbidden::Allow,
+    };
+    Ok(confine::end(kept, forbidden)?)
 }
 
 fn describe(metrics: &Metrics, index: &Index, graph: &Graph) {

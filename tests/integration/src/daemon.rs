@@ -41,6 +41,8 @@ pub struct DaemonBuilder {
     arguments: Vec<String>,
     kubeconfig: Option<PathBuf>,
     unready: bool,
+    under: Vec<String>,
+    seccomp: Option<&'static str>,
 }
 
 /// What tells a program of an API server.
@@ -82,6 +84,20 @@ impl DaemonBuilder {
         self
     }
 
+    /// Starts it through a program that changes its own rights, and then becomes the daemon.
+    #[must_use]
+    pub fn under(mut self, words: &[&str]) -> Self {
+        self.under = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Another `--seccomp` than `kill`, which ends the daemon at the first call that its filter does not know.
+    #[must_use]
+    pub const fn seccomp(mut self, mode: &'static str) -> Self {
+        self.seccomp = Some(mode);
+        self
+    }
+
     /// More arguments of `observer run`.
     #[must_use]
     pub fn arguments<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
@@ -97,8 +113,15 @@ impl DaemonBuilder {
         let directory = Directory::new()?;
         let listen = free_address()?;
         let socket = self.socket.unwrap_or_else(|| directory.path().join("observer.sock"));
-        let mut command = Command::new(release_binary()?);
-        command.arg("run");
+        let mut command = match self.under.split_first() {
+            None => Command::new(release_binary()?),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(release_binary()?);
+                command
+            }
+        };
+        command.args(["run", "--seccomp", self.seccomp.unwrap_or("kill")]);
         for variable in API_SERVER_VARIABLES {
             command.env_remove(variable);
         }
