@@ -14,6 +14,7 @@ mod pipeline;
 mod provenance;
 mod record;
 mod reload;
+mod senders;
 mod session;
 mod situation;
 mod standing;
