@@ -170,7 +170,7 @@ impl Resolver {
         if flow.transport == Transport::Udp
             && is_here
             && !flow.remote.ip.is_loopback()
-            && !self.senders.vouch(flow.remote, flow.local)
+            && !self.senders.vouch(flow.cookie, flow.remote, flow.local)
         {
             return Identity::Unknown("sender-unseen");
         }

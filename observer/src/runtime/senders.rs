@@ -51,10 +51,13 @@ impl Senders {
         self.forget(now);
     }
 
-    /// Whether a socket of this node can have sent what `to` received from `from`.
+    /// Whether the peer of this conversation, a socket of this node, can have sent what `to` received from `from`.
     #[must_use]
-    pub fn vouch(&self, from: Endpoint, to: Endpoint) -> bool {
-        self.first.contains_key(&from) || self.answering.contains(&(from, to))
+    pub fn vouch(&self, cookie: Cookie, from: Endpoint, to: Endpoint) -> bool {
+        // Whom it spoke to first, it chose itself.
+        self.open.get(&(cookie, from)).is_some_and(|(_, first)| *first)
+            || self.first.contains_key(&from)
+            || self.answering.contains(&(from, to))
     }
 
     fn forget(&mut self, now: Timestamp) {
@@ -107,15 +110,28 @@ mod tests {
         }
     }
 
+    const SERVER: Cookie = Cookie(7);
+
+    #[test]
+    fn whom_a_server_spoke_to_first_is_whom_it_meant() {
+        let (client, server) = (end(2, 40_000), end(3, 514));
+        let mut senders = Senders::default();
+        senders.opened(&open(SERVER.0, server, client, true));
+        assert!(senders.vouch(SERVER, client, server));
+        assert!(!senders.vouch(Cookie(8), client, server), "another socket of the server's");
+    }
+
     #[test]
     fn who_was_seen_sending_is_vouched_for_and_nobody_else() {
         let (client, server, service) = (end(2, 40_000), end(3, 53), end(99, 53));
         let mut senders = Senders::default();
-        assert!(!senders.vouch(client, server));
+        assert!(!senders.vouch(SERVER, client, server));
         // What it dialled is not what the server hears on.
         senders.opened(&open(1, client, service, true));
-        assert!(senders.vouch(client, server));
-        assert!(!senders.vouch(end(2, 40_001), server) && !senders.vouch(end(4, 40_000), server));
+        assert!(senders.vouch(SERVER, client, server));
+        assert!(
+            !senders.vouch(SERVER, end(2, 40_001), server) && !senders.vouch(SERVER, end(4, 40_000), server)
+        );
     }
 
     #[test]
@@ -123,7 +139,7 @@ mod tests {
         let (client, server) = (end(2, 40_000), end(3, 53));
         let mut senders = Senders::default();
         senders.opened(&open(1, client, server, false));
-        assert!(senders.vouch(client, server) && !senders.vouch(client, end(5, 53)));
+        assert!(senders.vouch(SERVER, client, server) && !senders.vouch(SERVER, client, end(5, 53)));
     }
 
     #[test]
@@ -134,9 +150,9 @@ mod tests {
         senders.opened(&open(2, client, server, true));
         senders.closed(Cookie(1), server, at(1));
         senders.closed(Cookie(2), server, at(2));
-        assert!(senders.vouch(client, server), "its other end is reaped in the same second");
+        assert!(senders.vouch(SERVER, client, server), "its other end is reaped in the same second");
         senders.closed(Cookie(3), server, at(60));
-        assert!(!senders.vouch(client, server));
+        assert!(!senders.vouch(SERVER, client, server));
         assert!(senders.open.is_empty() && senders.first.is_empty() && senders.answering.is_empty());
     }
 

@@ -41,9 +41,12 @@ pub struct DaemonBuilder {
     arguments: Vec<String>,
     kubeconfig: Option<PathBuf>,
     unready: bool,
+    rewrite: Option<Rewrite>,
     under: Vec<String>,
     seccomp: Option<&'static str>,
 }
+
+type Rewrite = Box<dyn Fn(&str) -> String>;
 
 /// What tells a program of an API server.
 const API_SERVER_VARIABLES: [&str; 3] = ["KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"];
@@ -60,6 +63,13 @@ impl DaemonBuilder {
     #[must_use]
     pub fn elsewhere(mut self, yaml: &str) -> Self {
         self.elsewhere = format!("---\n{yaml}");
+        self
+    }
+
+    /// Changes what the inventory says of this node.
+    #[must_use]
+    pub fn rewrite(mut self, rewrite: impl Fn(&str) -> String + 'static) -> Self {
+        self.rewrite = Some(Box::new(rewrite));
         self
     }
 
@@ -130,7 +140,9 @@ impl DaemonBuilder {
                 command.env("KUBECONFIG", path);
             }
             None => {
-                let inventory = node.inventory_yaml() + &self.elsewhere;
+                let of_node = node.inventory_yaml();
+                let of_node = self.rewrite.as_ref().map_or(of_node.clone(), |rewrite| rewrite(&of_node));
+                let inventory = of_node + &self.elsewhere;
                 command.arg("--inventory").arg(directory.write("inventory.yaml", inventory)?);
             }
         }
