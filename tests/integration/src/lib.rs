@@ -6,6 +6,7 @@ mod directory;
 pub mod documents;
 pub mod needles;
 pub mod programs;
+pub mod reliability;
 pub mod servers;
 mod tokens;
 pub mod wire;
