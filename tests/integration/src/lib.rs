@@ -7,6 +7,7 @@ pub mod documents;
 pub mod hostile;
 pub mod needles;
 pub mod programs;
+pub mod reliability;
 pub mod servers;
 mod tokens;
 pub mod wire;
