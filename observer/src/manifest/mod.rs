@@ -9,6 +9,8 @@ use serde_json::Value;
 const MAX_FILE_BYTES: u64 = 512 * 1024 * 1024;
 /// Objects nest deeper than the YAML reader's default allows: a CustomResourceDefinition's schema, for one.
 const MAX_DEPTH: usize = 128;
+/// What anchors and aliases may stand for: files that people write have some, and what kubectl prints has none.
+const MAX_ALIASED: usize = 50_000;
 /// What a file of [`MAX_FILE_BYTES`] can hold.
 const MAX_NODES: usize = MAX_FILE_BYTES as usize / 4;
 
@@ -103,6 +105,7 @@ fn parse(file: &Path, text: &str) -> Result<Vec<Value>, ManifestError> {
             max_events: 2 * MAX_NODES,
             max_documents: MAX_NODES,
             max_total_scalar_bytes: MAX_FILE_BYTES as usize,
+            max_recorded_anchor_events: MAX_ALIASED,
         },
     };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {

@@ -9,7 +9,7 @@ use observer_harness::{Pod, Process, SimNode};
 use observer_integration::hostile::{Packet, by_hand, udp_scan};
 use observer_integration::servers::{python, python_server};
 use observer_integration::wire::{self, Manners, Step};
-use observer_integration::{Claims, Daemon, TokenIssuer};
+use observer_integration::{Claims, Daemon, TokenIssuer, proven};
 use serde_json::Value;
 
 const ISSUER: &str = "https://issuer.test";
@@ -149,7 +149,13 @@ fn a_datagram_under_a_pods_address_is_nobodys_finding() -> Result<()> {
     let own = |record: &Value| record["client"]["principal"] == "shop/victim" && record["transport"] == "udp";
     let record = scene.daemon.wait_for("of the victim's own datagram", own)?;
     assert_eq!(record["declaration"]["status"], "unexpected", "{record:#}");
-    scene.is_well()
+    scene.is_well()?;
+    proven!(
+        Input,
+        "datagrams under the address of another pod of the node",
+        "client unknown (sender-unseen), no finding; the pod's own datagram is its own"
+    );
+    Ok(())
 }
 
 #[test]
@@ -182,7 +188,13 @@ fn segments_of_no_connection_accuse_nobody() -> Result<()> {
     assert_eq!(record["requests"]["total"], 1, "{record:#}");
     assert_eq!(record["authentication"]["status"], "none", "{record:#}");
     assert_eq!(record["requests"]["none"], 1, "{record:#}");
-    scene.is_well()
+    scene.is_well()?;
+    proven!(
+        Input,
+        "50 forged TCP segments with a stolen token, under another pod's address and port",
+        "no record names the pod; its own connection from that port has 1 request, none with a credential"
+    );
+    Ok(())
 }
 
 #[test]
@@ -201,6 +213,11 @@ fn a_stolen_token_is_its_bearers_finding_and_not_its_owners() -> Result<()> {
     for metric in ["observer_findings_total", "observer_flows_total"] {
         assert_eq!(scene.daemon.metric(metric, &victim)?, 0.0, "{metric}");
     }
+    proven!(
+        Input,
+        "a token of another pod",
+        "identity-mismatch of who sent it; nothing counted for its owner"
+    );
     Ok(())
 }
 
@@ -222,7 +239,14 @@ fn a_syn_flood_under_false_addresses_leaves_other_edges_counted_and_memory_bound
     let others = scene.daemon.metric("observer_flows_total", &[])?
         - scene.daemon.metric("observer_flows_total", &["client_service_account=\"friend\""])?;
     assert_eq!(others, 0.0, "flows of nobody: {}", scene.daemon.get("/metrics")?);
-    scene.is_well()
+    scene.is_well()?;
+    proven!(
+        Input,
+        "SYN flood under addresses by chance",
+        "{sent} SYNs; {calls} of {calls} requests beside it counted; {} KiB more memory; no flow of nobody",
+        grown >> 10
+    );
+    Ok(())
 }
 
 #[test]
@@ -243,5 +267,12 @@ fn a_udp_scan_fills_a_bounded_table_is_counted_and_leaves_other_edges_exact() ->
     eprintln!("{} KiB more", grown >> 10);
     ensure!(grown < MAY_GROW, "{grown} bytes more");
     ensure!(lost + kept > 0.0, "{}", scene.daemon.get("/metrics")?);
-    scene.is_well()
+    scene.is_well()?;
+    proven!(
+        Input,
+        "UDP scan of 60,000 ports",
+        "{sent} datagrams, {lost} counted as lost; {calls} of {calls} requests beside it counted; {} KiB more memory",
+        grown >> 10
+    );
+    Ok(())
 }

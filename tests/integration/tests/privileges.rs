@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use observer_harness::SimNode;
 use observer_integration::wire::{self, Manners, Step};
-use observer_integration::{Daemon, release_binary};
+use observer_integration::{Daemon, proven, release_binary};
 
 /// The number in `linux/capability.h`.
 const CAP_BPF: u32 = 39;
@@ -83,6 +83,11 @@ fn no_thread_of_a_running_daemon_has_a_capability_or_can_gain_one() -> Result<()
     ensure!(daemon.log().contains("privileges given up"), "{}", daemon.log());
     let status = daemon.end(libc::SIGTERM)?;
     ensure!(status.success(), "{status}: {}", daemon.log());
+    proven!(
+        Privilege,
+        "started as root",
+        "{threads} threads: no capability but what reading maps needs here, no_new_privs, seccomp filter"
+    );
     Ok(())
 }
 
@@ -93,6 +98,11 @@ fn with_the_charts_capabilities_alone_it_observes_and_gives_them_up() -> Result<
     observes(&node, &daemon)?;
     // Nobody but CAP_SETPCAP empties the bounding set; no_new_privs keeps it from mattering.
     has_given_up(&daemon, true)?;
+    proven!(
+        Privilege,
+        "started with the chart's capabilities alone",
+        "observes, and keeps none that reading maps does not need"
+    );
     Ok(())
 }
 
@@ -105,6 +115,7 @@ fn without_the_filter_capabilities_are_given_up_all_the_same() -> Result<()> {
         let held = u64::from_str_radix(field(&status, "CapPrm"), 16)?;
         ensure!(held & !may_keep()? == 0, "{name} has {held:x}");
     }
+    proven!(Privilege, "started with seccomp: allow", "no filter, and no capability");
     Ok(())
 }
 
@@ -149,6 +160,12 @@ fn nothing_listens_but_what_the_flags_say() -> Result<()> {
         api += usize::from(line.starts_with("u_str") && line.contains("observer.sock"));
     }
     ensure!((http, api, listening.len()) == (1, 1, 2), "{listening:#?}");
+    proven!(
+        Privilege,
+        "sockets of the daemon that wait for others",
+        "the address of --listen and the socket of --socket; {} in all",
+        listening.len()
+    );
     Ok(())
 }
 
@@ -177,5 +194,6 @@ fn another_user_who_reaches_the_socket_is_refused_in_one_line() -> Result<()> {
         "{said}"
     );
     ensure!(said.contains("refused to answer: it answers root and its own user alone"), "{said}");
+    proven!(Privilege, "another user asks a socket that its file lets everybody into", "refused in one line");
     Ok(())
 }
