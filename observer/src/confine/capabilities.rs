@@ -50,13 +50,21 @@ impl Kept {
 /// Found by trying, since kernels of distributions have what newer ones brought: whether `works` fails without
 /// capabilities, which it is called without, in a thread of its own.
 pub fn needs_capability(works: impl FnOnce() -> bool + Send) -> Kept {
-    let try_without = || set_capabilities(None, NONE).is_ok() && works();
-    let worked = thread::scope(|scope| {
-        thread::Builder::new()
-            .spawn_scoped(scope, try_without)
-            .is_ok_and(|tried| tried.join().unwrap_or(false))
-    });
-    if worked { Kept::None } else { Kept::Bpf }
+    if without(works).unwrap_or(false) { Kept::None } else { Kept::Bpf }
+}
+
+/// Does it in a thread that has no capability, and whose threads will have none.
+///
+/// # Errors
+/// There can be no such thread, or it dies.
+pub fn without<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        let done = thread::Builder::new().spawn_scoped(scope, || {
+            set_capabilities(None, NONE)?;
+            Ok(work())
+        })?;
+        done.join().unwrap_or_else(|_| Err(io::Error::other("the thread died")))
+    })
 }
 
 /// Gives up all that this thread may. It has nothing that could fail: nobody is refused to have less.

@@ -10,7 +10,7 @@ mod capabilities;
 use std::io;
 
 pub use calls::{Forbidden, forbid_to_this_thread, probe_filter};
-pub use capabilities::{Kept, needs_capability, unprivileged};
+pub use capabilities::{Kept, needs_capability, unprivileged, without};
 
 /// What could not be given up.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +31,8 @@ pub fn begin() {
     capabilities::empty_bounding_set();
 }
 
-/// Leaves this process with `kept` in this thread and in those that it starts, and nothing in others; and every thread
-/// with the system calls that a running daemon makes.
+/// Leaves this process with `kept` in this thread and in those that it starts, and nothing in others (who has started the
+/// one that needs it calls [`unprivileged`]); and every thread with the system calls that a running daemon makes.
 ///
 /// # Errors
 /// The capabilities were not given up, in this thread or another. That the filter cannot be had is told, and no error:

@@ -125,8 +125,8 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     };
     give_up_privileges(settings, &mut probe)?;
 
-    // Threads that are started from here on have no more than this one has left.
-    let flow_log = flow_log(settings, &metrics)?;
+    // Threads that are started from here on have no more than this one has left, and this one no more than maps need.
+    let flow_log = confine::without(|| flow_log(settings, &metrics))??;
     let sinks = Arc::new(Sinks::new(metrics.clone(), StoreLimits::default(), flow_log));
     describe(&metrics, &index, &graph);
     sinks.board.begun(start);
@@ -172,6 +172,7 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
         let stop = stop.clone();
         thread::Builder::new().name("observe".into()).spawn(move || observation.run(&stop))?
     };
+    confine::unprivileged();
     tracing::info!(node = settings.node_name, root = %root.path.display(), listen = %settings.listen, "observing");
 
     let (stop_servers, stopped) = watch::channel(false);
