@@ -8,6 +8,7 @@ mod interest;
 mod kept;
 mod late;
 mod ledger;
+mod log;
 mod namespaces;
 mod observe;
 mod pipeline;
@@ -32,7 +33,6 @@ use std::{fs, thread};
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::{
     Exemption, GraphSource, KeysAt, LinkEncryption, LogLevel, Output, RunSettings, Seccomp, Source,
@@ -62,7 +62,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// # Errors
 /// Something that the settings name cannot be used, or the kernel refuses the programs.
 pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
-    let set_log_level = log_to_stderr(settings.log_level);
+    let set_log_level = log::to_stderr(settings.log_level);
     confine::begin();
     let start = clock::now();
     // Files first: what a typing error breaks should break before anything else happens.
@@ -198,35 +198,6 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
         sinks.finish();
     }
     Ok(())
-}
-
-/// Starts the log; what is answered changes its level.
-fn log_to_stderr(level: LogLevel) -> Box<dyn Fn(LogLevel) + Send> {
-    let named = EnvFilter::try_from_env("OBSERVER_LOG");
-    let is_named = named.is_ok();
-    let colour = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(named.unwrap_or_else(|_| log_filter(level)))
-        .with_writer(std::io::stderr)
-        .with_ansi(colour)
-        .with_filter_reloading();
-    let filter = builder.reload_handle();
-    // A second subscriber, in tests, is no reason to stop.
-    let _ = builder.try_init();
-    Box::new(move |level| {
-        // The environment wins, as it does at start.
-        if !is_named {
-            let _ = filter.reload(log_filter(level));
-        }
-    })
-}
-
-fn log_filter(level: LogLevel) -> EnvFilter {
-    // The watches tell of what the client fails at, once and in one line.
-    EnvFilter::new(match level {
-        LogLevel::Debug | LogLevel::Trace => level.as_str().to_owned(),
-        _ => format!("{},kube_client=off", level.as_str()),
-    })
 }
 
 /// The issuers' files: a typing error there should stop us, as an issuer's silence should not.
