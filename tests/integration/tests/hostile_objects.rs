@@ -99,7 +99,8 @@ spec: {governs: namespace, edges: [{from: {serviceAccount: \"no\\e[31mbody\\nINF
     for asked in [&["flows"][..], &["flows", "-o", "wide"], &["edges"], &["findings"], &["posture"]] {
         let output = daemon.ask(asked)?;
         let table = String::from_utf8(output.stdout)?;
-        ensure!(table.contains("red"), "{asked:?} does not tell of it: {table}");
+        // Posture knows too little here to name anybody.
+        ensure!(asked[0] == "posture" || table.contains("red"), "{asked:?} does not tell of it: {table}");
         ensure!(is_harmless(&table), "{asked:?}: {table:?}");
     }
     ensure!(is_harmless(&daemon.log()), "{:?}", daemon.log());
