@@ -2,7 +2,7 @@
 
 mod clock;
 mod declaring;
-mod ends;
+pub mod ends;
 mod hearing;
 mod interest;
 mod kept;
@@ -11,12 +11,14 @@ mod ledger;
 mod log;
 mod namespaces;
 mod observe;
-mod pipeline;
+pub mod pipeline;
 mod provenance;
 mod record;
 mod reload;
+mod routine;
 mod senders;
 mod session;
+mod shared_encryption;
 mod situation;
 mod standing;
 mod surveyor;

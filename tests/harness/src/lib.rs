@@ -49,6 +49,7 @@
 pub mod calls;
 mod cgroup;
 mod claim;
+mod empty;
 mod entropy;
 mod inventory;
 mod netns;
@@ -63,6 +64,7 @@ mod subnets;
 mod yaml;
 
 pub use cgroup::Qos;
+pub use empty::EmptyPrograms;
 pub use node::{NodeBuilder, SimNode};
 pub use outside::Outside;
 pub use place::Place;
