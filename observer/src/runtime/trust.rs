@@ -246,10 +246,15 @@ mod tests {
             Some((keys, issuer))
         };
         let sources = vec![(file("https://cluster"), None), (file("https://sso"), read("https://sso"))];
-        let trust = Trust::start(sources, Vec::new(), runtime.handle());
-        let urls: Vec<_> = trust.issuers().into_iter().map(|issuer| issuer.url.to_string()).collect();
+        let mut trust = Trust::start(sources, Vec::new(), runtime.handle());
+        let urls = |trust: &Trust| -> Vec<String> {
+            trust.issuers().into_iter().map(|issuer| issuer.url.to_string()).collect()
+        };
+        assert_eq!(urls(&trust), ["https://cluster", "https://sso"], "who was named is nobody foreign");
+        // The API server's own has no name before it was asked.
+        trust.slots[0].issuer = None;
         assert_eq!(
-            urls,
+            urls(&trust),
             ["", "https://sso"],
             "a legacy token is tried against the cluster's own keys or none"
         );
