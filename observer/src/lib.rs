@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod cluster;
+pub mod confine;
 pub mod conntrack;
 pub mod crd;
 pub mod decode;

@@ -173,6 +173,22 @@ pub static SELF_TEST: Feature = Feature {
     remedy: "attach at the host's root (--cgroup-root) and in the host's cgroup namespace; the detail says what failed",
 };
 
+pub static KEPT: Feature = Feature {
+    name: "kept-capabilities",
+    essential: false,
+    purpose: "what a running daemon still may do: as little as the kernel lets it",
+    cost: "unknown what a running daemon would keep",
+    remedy: "see the checks above",
+};
+
+pub static OWN_FILTER: Feature = Feature {
+    name: "own-filter",
+    essential: false,
+    purpose: "seccomp(2): a running daemon makes no system call but those that it needs",
+    cost: "whoever takes the daemon over can make every system call that its user may",
+    remedy: "run a kernel with CONFIG_SECCOMP_FILTER=y, and a seccompProfile that allows seccomp(2)",
+};
+
 /// A kernel program and where it goes.
 pub struct Hook {
     /// The hook's name in `probe_info` and in logs.

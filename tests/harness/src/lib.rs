@@ -46,6 +46,7 @@
 //!
 //! Root, cgroup2, `ip` (iproute2) and `nft` (nftables); IPv6 in the kernel. Linux 5.10 or later.
 
+pub mod calls;
 mod cgroup;
 mod claim;
 mod empty;

@@ -41,7 +41,12 @@ pub struct DaemonBuilder {
     arguments: Vec<String>,
     kubeconfig: Option<PathBuf>,
     unready: bool,
+    rewrite: Option<Rewrite>,
+    under: Vec<String>,
+    seccomp: Option<&'static str>,
 }
+
+type Rewrite = Box<dyn Fn(&str) -> String>;
 
 /// What tells a program of an API server.
 const API_SERVER_VARIABLES: [&str; 3] = ["KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"];
@@ -58,6 +63,13 @@ impl DaemonBuilder {
     #[must_use]
     pub fn elsewhere(mut self, yaml: &str) -> Self {
         self.elsewhere = format!("---\n{yaml}");
+        self
+    }
+
+    /// Changes what the inventory says of this node.
+    #[must_use]
+    pub fn rewrite(mut self, rewrite: impl Fn(&str) -> String + 'static) -> Self {
+        self.rewrite = Some(Box::new(rewrite));
         self
     }
 
@@ -82,6 +94,20 @@ impl DaemonBuilder {
         self
     }
 
+    /// Starts it through a program that changes its own rights, and then becomes the daemon.
+    #[must_use]
+    pub fn under(mut self, words: &[&str]) -> Self {
+        self.under = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Another `--seccomp` than `kill`, which ends the daemon at the first call that its filter does not know.
+    #[must_use]
+    pub const fn seccomp(mut self, mode: &'static str) -> Self {
+        self.seccomp = Some(mode);
+        self
+    }
+
     /// More arguments of `observer run`.
     #[must_use]
     pub fn arguments<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
@@ -97,8 +123,15 @@ impl DaemonBuilder {
         let directory = Directory::new()?;
         let listen = free_address()?;
         let socket = self.socket.unwrap_or_else(|| directory.path().join("observer.sock"));
-        let mut command = Command::new(release_binary()?);
-        command.arg("run");
+        let mut command = match self.under.split_first() {
+            None => Command::new(release_binary()?),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(release_binary()?);
+                command
+            }
+        };
+        command.args(["run", "--seccomp", self.seccomp.unwrap_or("kill")]);
         for variable in API_SERVER_VARIABLES {
             command.env_remove(variable);
         }
@@ -107,7 +140,9 @@ impl DaemonBuilder {
                 command.env("KUBECONFIG", path);
             }
             None => {
-                let inventory = node.inventory_yaml() + &self.elsewhere;
+                let of_node = node.inventory_yaml();
+                let of_node = self.rewrite.as_ref().map_or(of_node.clone(), |rewrite| rewrite(&of_node));
+                let inventory = of_node + &self.elsewhere;
                 command.arg("--inventory").arg(directory.write("inventory.yaml", inventory)?);
             }
         }

@@ -41,6 +41,11 @@ pub const REASONS: &[Meaning] = &[
         "cluster-cidr-unknown",
         "A private address, and no range of the cluster is known for its family: give --cluster-cidr.",
     ),
+    why(
+        PRINCIPAL,
+        "sender-unseen",
+        "Datagrams came under the address of a pod of this node, and none of its sockets was seen sending them: anybody can write another's address.",
+    ),
     why(PRINCIPAL, "loopback-address", "An address of the loopback interface: nobody's in particular."),
     why(PRINCIPAL, "link-local-address", "A link-local address: nobody's in particular."),
     why(PRINCIPAL, "multicast-address", "A multicast address: nobody's in particular."),
