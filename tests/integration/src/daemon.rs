@@ -41,6 +41,7 @@ pub struct DaemonBuilder {
     arguments: Vec<String>,
     kubeconfig: Option<PathBuf>,
     unready: bool,
+    cgroup_root: Option<PathBuf>,
 }
 
 /// What tells a program of an API server.
@@ -72,6 +73,13 @@ impl DaemonBuilder {
     #[must_use]
     pub fn kubeconfig(mut self, path: &Path) -> Self {
         self.kubeconfig = Some(path.to_owned());
+        self
+    }
+
+    /// Attaches to another directory than the node's own.
+    #[must_use]
+    pub fn cgroup_root(mut self, path: &Path) -> Self {
+        self.cgroup_root = Some(path.to_owned());
         self
     }
 
@@ -111,7 +119,8 @@ impl DaemonBuilder {
                 command.arg("--inventory").arg(directory.write("inventory.yaml", inventory)?);
             }
         }
-        command.arg("--cgroup-root").arg(node.cgroup_root());
+        let root = self.cgroup_root.as_deref().unwrap_or(node.cgroup_root());
+        command.arg("--cgroup-root").arg(root);
         command.args(["--node-name", node.name(), "--listen", &listen.to_string()]);
         command.arg("--socket").arg(&socket);
         for cidr in node.cluster_cidrs().iter().chain(&node.service_cidrs()) {
