@@ -40,6 +40,10 @@ pub mod flag {
     pub const WALKED: u16 = 1 << 9;
     /// The bytes passed the loopback interface: both ends are in one network namespace.
     pub const LOOPBACK: u16 = 1 << 10;
+    /// The segment says, byte for byte, what the client's last one said.
+    pub const AGAIN: u16 = 1 << 11;
+    /// Requests were counted before these bytes, and are no longer: see [`super::super::Repeats`].
+    pub const COUNTED: u16 = 1 << 12;
 }
 
 /// TCP states as `include/net/tcp_states.h` numbers them (UAPI through `BPF_TCP_*`).

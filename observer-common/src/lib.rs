@@ -8,6 +8,7 @@
 mod control;
 mod counter;
 mod event;
+mod repeats;
 mod socket;
 
 pub use control::{CONTROL_SLOTS, Control, control_slot, verb};
@@ -16,6 +17,7 @@ pub use event::{
     BURST_CHUNK, Data, Header, LARGE_CHUNK, MEDIUM_CHUNK, SMALL_CHUNK, TOKEN_CHUNK, TcpClose, TcpOpen, Tuple,
     UdpOpen, flag, kind, tcp_state,
 };
+pub use repeats::{REPEAT_SLOTS, Repeated, Repeats, counting};
 pub use socket::{
     Direction, PARKING_SLOTS, Parked, Socket, Stream, UdpConversation, UdpKey, continuation, mode,
 };

@@ -19,6 +19,8 @@ mod packet;
 #[cfg(target_arch = "bpf")]
 mod parking;
 #[cfg(target_arch = "bpf")]
+mod repeats;
+#[cfg(target_arch = "bpf")]
 mod ring;
 #[cfg(target_arch = "bpf")]
 mod segment;

@@ -1,10 +1,11 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::role::{Role, role};
 use super::stream::{Piece, Stream};
 use crate::model::{
-    Close, CloseReason, Cookie, Direction, Endpoint, Open, Payload, Timestamp, Transport, UdpClose,
+    Close, CloseReason, Cookie, Direction, Endpoint, HashMap, Open, Payload, Repeats, Timestamp, Transport,
+    UdpClose,
 };
 
 /// Bounds of the table.
@@ -129,9 +130,9 @@ impl<S: Default> Table<S> {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            flows: HashMap::new(),
-            conversations: HashMap::new(),
-            waiting: HashMap::new(),
+            flows: HashMap::default(),
+            conversations: HashMap::default(),
+            waiting: HashMap::default(),
             orphans: VecDeque::new(),
             restless: Vec::new(),
             refused: 0,
@@ -302,6 +303,28 @@ impl<S: Default> Table<S> {
             self.restless.push(payload.cookie);
         }
         Some(flow)
+    }
+
+    /// The kernel counted what the client said again, at its server's end. Answers the flow, and how many bytes of the
+    /// client's are news; `None` as long as bytes before them are still to come.
+    pub fn counted(
+        &mut self,
+        repeats: &Repeats,
+        mut deliver: impl FnMut(&mut S, bool, Piece<'_>),
+    ) -> Option<(&mut Flow<S>, u64)> {
+        let flow = self.flows.get_mut(&repeats.cookie).filter(|flow| flow.role == Role::Server)?;
+        let mut news = 0;
+        if let Some((since, client_next, server_next)) = repeats.counted {
+            let Flow { received, sent, session, .. } = &mut *flow;
+            news = received.counted(since, client_next, repeats.over, &mut |piece| {
+                deliver(session, true, piece);
+            })?;
+            sent.pass(server_next);
+            if news > 0 {
+                flow.last_seen = repeats.time;
+            }
+        }
+        Some((flow, news))
     }
 
     fn keep_orphan(&mut self, payload: &Payload<'_>, local: Endpoint, remote: Endpoint) {

@@ -32,6 +32,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub enum Command {
     Stop(Cookie),
     Resume(Cookie, Direction, u32),
+    /// What the client says again needs but be counted: up to these sequence numbers both ends were read.
+    Count {
+        cookie: Cookie,
+        received: u32,
+        sent: u32,
+    },
     /// The sequence numbers at which a frame of HTTP/2 starts, of what the socket receives and of what it sends.
     Frames {
         cookie: Cookie,
@@ -84,6 +90,7 @@ impl Pipeline {
                 sinks,
                 node,
                 identity_wait,
+                unwritten: Vec::new(),
             },
             settings,
             commands: VecDeque::new(),
@@ -141,8 +148,26 @@ impl Pipeline {
                 if only_data && let Some(flow) = table.get_mut(payload.cookie) {
                     told(flow, true);
                 }
-                if let Some(flow) = table.payload(&payload, &mut read) {
+                let read = |session: &mut Session, client: bool, piece: Piece<'_>| {
+                    if client {
+                        session.facts.again = payload.again;
+                    }
+                    read(session, client, piece);
+                };
+                if let Some(flow) = table.payload(&payload, read) {
                     told(flow, false);
+                    weigh(flow, world, commands, late, now);
+                }
+            }
+            Event::Repeats(repeats) => {
+                if let Some((flow, bytes)) = table.counted(&repeats, &mut read) {
+                    let Session { protocol, facts } = &mut flow.session;
+                    let mut scribe = Scribe { facts, verifier, keep_paths, now };
+                    protocol.repeated(bytes, repeats.answers, &mut scribe);
+                    if repeats.over {
+                        protocol.end_repeats();
+                        (facts.count_told, facts.again) = (false, false);
+                    }
                     weigh(flow, world, commands, late, now);
                 }
             }
@@ -193,6 +218,17 @@ impl Pipeline {
             self.finish(flow, now);
         }
         self.look_at_news(now);
+        self.write();
+    }
+
+    fn write(&mut self) {
+        let mut unwritten = std::mem::take(&mut self.world.unwritten);
+        for place in unwritten.drain(..) {
+            if let Some(flow) = find(&mut self.table, place) {
+                self.world.catch_up(flow);
+            }
+        }
+        self.world.unwritten = unwritten;
     }
 
     /// Weighs what waited for news of who its ends are, and corrects what could not wait longer.
@@ -231,6 +267,7 @@ impl Pipeline {
     /// Nothing more comes: weighs what still waits as it is.
     pub fn stop_waiting(&mut self) {
         self.look_at_news(Timestamp(u64::MAX));
+        self.write();
     }
 
     /// Forgets connections from before our time that have been silent for long. Costs a walk over the table.
@@ -336,6 +373,12 @@ impl Pipeline {
     #[must_use]
     pub fn exceptions(&self, now: Timestamp) -> (usize, usize) {
         self.world.graph.count_exceptions(now)
+    }
+
+    /// Whether a connection is live.
+    #[must_use]
+    pub fn knows(&self, cookie: Cookie) -> bool {
+        self.table.get(cookie).is_some()
     }
 
     #[must_use]

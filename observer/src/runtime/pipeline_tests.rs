@@ -123,6 +123,8 @@ impl Scene {
             walked: false,
             lossy: false,
             loopback: false,
+            again: false,
+            counted: false,
             ends: None,
             at_listener: false,
         }));

@@ -36,6 +36,12 @@ pub struct Facts {
     pub pending: Vec<Outcome>,
     /// Credentials that may be referred to again.
     pub kept: KeptJudgements,
+    /// The client's last segment said what the one before it had said.
+    pub again: bool,
+    /// The last request, where it came again: what is counted of it is judged like it.
+    pub last: Option<Outcome>,
+    /// The kernel was told to count what the client says again.
+    pub count_told: bool,
     pub malformed: Option<&'static str>,
     pub truncated: u64,
 
@@ -53,6 +59,8 @@ pub struct Facts {
     pub counted: Counted,
     /// The findings of the last record; `None` before the first.
     pub written: Option<FindingSet>,
+    /// That one still waits for its turn.
+    pub unwritten: bool,
     /// The last sequence number that the kernel was told to resume at.
     pub resume_told: Option<u32>,
     /// Where the kernel was last told that HTTP/2's frames start: (received, sent).
@@ -81,7 +89,10 @@ pub struct Counted {
 }
 
 /// One request, judged.
+#[derive(Clone)]
 pub struct Outcome {
+    /// How often it came.
+    pub times: u64,
     pub judgement: Judgement,
     /// Tokens that came along and are not judged as this request's: of several Authorization headers that differ.
     pub others: Vec<Fingerprint>,
@@ -133,22 +144,40 @@ impl Witness for Scribe<'_> {
             Credentials::Other => bare(AuthenticationStatus::Present, None),
             Credentials::Unknown(reason) => bare(AuthenticationStatus::Unknown, Some(reason)),
         };
-        self.facts.pending.push(Outcome {
+        let keep_path = self.keep_paths || self.facts.again;
+        let outcome = Outcome {
+            times: 1,
             judgement,
             others: several.iter().filter_map(|judgement| judgement.fingerprint).collect(),
             proxy_credential,
             method: request.method.map(method_name),
-            path: request.path.filter(|_| self.keep_paths).map(str::to_owned),
-        });
+            path: request.path.filter(|_| keep_path).map(str::to_owned),
+        };
+        if self.facts.again {
+            self.facts.last = Some(outcome.clone());
+        }
+        self.facts.pending.push(outcome);
+    }
+
+    fn repeated(&mut self, times: u64) {
+        let Some(last) = &self.facts.last else { return };
+        // By now it may have expired.
+        let judgement = self.verifier.judge_again(&last.judgement, self.now);
+        self.facts.pending.push(Outcome { times, judgement, ..last.clone() });
     }
 
     fn response(&mut self, status: u16) {
+        self.facts.last_request.get_or_insert_default().status = Some(status);
+        self.response_repeated(1);
+    }
+
+    fn response_repeated(&mut self, times: u64) {
         const UNAUTHORIZED: u16 = 401;
         const FORBIDDEN: u16 = 403;
-        if matches!(status, UNAUTHORIZED | FORBIDDEN) {
-            self.facts.requests.rejected += 1;
+        let last = self.facts.last_request.as_ref();
+        if matches!(last.and_then(|last| last.status), Some(UNAUTHORIZED | FORBIDDEN)) {
+            self.facts.requests.rejected += times;
         }
-        self.facts.last_request.get_or_insert_default().status = Some(status);
     }
 
     fn refused(&mut self) {

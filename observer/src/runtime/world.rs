@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::ends::{Ends, Resolver, may_become_known, server_reports};
 use super::interest::tell_kernel;
-use super::late::ADDRESS_WAIT;
+use super::late::{ADDRESS_WAIT, Place};
 use super::pipeline::Command;
 use super::provenance::Received;
 use super::record::record;
@@ -35,6 +35,8 @@ pub struct World {
     pub node: Arc<str>,
     /// How long a flow waits for news of who its ends are. Zero where no news can come.
     pub identity_wait: Duration,
+    /// Live flows that have something new to be written: those that end before their turn comes get one record.
+    pub unwritten: Vec<Place>,
 }
 
 /// Requests of one flow that wait for its identity; then it is weighed without.
@@ -221,7 +223,7 @@ impl World {
 
     fn weigh_request(&mut self, flow: &mut Flow<Session>, outcome: Outcome, flow_evaluation: &Evaluation) {
         let Some(ends) = flow.session.facts.ends.clone() else { return };
-        let Outcome { judgement, others, proxy_credential, method, path } = outcome;
+        let Outcome { times, judgement, others, proxy_credential, method, path } = outcome;
         let http = method.as_deref().map(|method| HttpFacts { method, path: path.as_deref() });
         let judged = if self.graph.has_http_rules() && http.is_some() {
             let encryption = flow.session.facts.encryption.status;
@@ -256,7 +258,7 @@ impl World {
                 _ => {}
             }
         }
-        facts.requests.count(authentication.status);
+        facts.requests.count(authentication.status, times);
         let status = facts.last_request.as_ref().and_then(|last| last.status);
         facts.last_request = Some(LastRequest { method, status });
 
@@ -342,8 +344,18 @@ impl World {
         }
         // A flow that is over gets one record, its last.
         if flow.closed.is_none() && flow.session.facts.written != Some(flow.session.facts.findings) {
-            self.write(flow, &ends, false);
             flow.session.facts.written = Some(flow.session.facts.findings);
+            if !std::mem::replace(&mut flow.session.facts.unwritten, true) {
+                self.unwritten.push(Place::of(flow));
+            }
+        }
+    }
+
+    /// Writes what is new of a live flow.
+    pub fn catch_up(&self, flow: &mut Flow<Session>) {
+        flow.session.facts.unwritten = false;
+        if let Some(ends) = flow.session.facts.ends.as_ref().filter(|_| flow.closed.is_none()) {
+            self.write(flow, ends, false);
         }
     }
 

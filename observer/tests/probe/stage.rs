@@ -151,6 +151,8 @@ pub struct Bytes {
     pub walked: bool,
     pub lossy: bool,
     pub loopback: bool,
+    pub again: bool,
+    pub counted: bool,
     pub at_listener: bool,
     pub ends: Option<(Endpoint, Endpoint)>,
 }
@@ -179,10 +181,12 @@ impl Watch {
                 walked: payload.walked,
                 lossy: payload.lossy,
                 loopback: payload.loopback,
+                again: payload.again,
+                counted: payload.counted,
                 at_listener: payload.at_listener,
                 ends: payload.ends,
             }),
-            Event::UdpClose(_) => panic!("the ring carries no UDP closes"),
+            Event::UdpClose(_) | Event::Repeats(_) => panic!("the ring carries none of these"),
         });
     }
 

@@ -22,11 +22,13 @@ enum State {
 
 pub struct Responses {
     state: State,
+    /// Heads that the server's last turn has held so far, if it began with one.
+    whole: Option<u32>,
 }
 
 impl Default for Responses {
     fn default() -> Self {
-        Self { state: State::Head(Buffer::default()) }
+        Self { state: State::Head(Buffer::default()), whole: None }
     }
 }
 
@@ -50,6 +52,21 @@ impl Responses {
             }
             Piece::Bytes { bytes, turn } => self.bytes(bytes, turn, awaited, settings, witness),
         }
+    }
+
+    /// The server's last turn was one response, all of it.
+    pub fn is_single(&self) -> bool {
+        self.whole == Some(1) && self.is_between()
+    }
+
+    /// All responses that began are over.
+    fn is_between(&self) -> bool {
+        matches!(&self.state, State::Head(buffer) if buffer.is_empty())
+    }
+
+    /// Responses like the last one were left out, and are over.
+    pub fn pass(&mut self) {
+        self.state = State::Head(Buffer::default());
     }
 
     pub fn kept(&self) -> usize {
@@ -79,6 +96,9 @@ impl Responses {
         settings: &Settings,
         witness: &mut impl Witness,
     ) -> Option<(Turned, usize)> {
+        if turn {
+            self.whole = self.is_between().then_some(0);
+        }
         // The client spoke again, so the last response is over wherever it was lost.
         if turn && matches!(self.state, State::Lost | State::Searching(_)) {
             self.state = State::Searching(Buffer::default());
@@ -149,6 +169,9 @@ impl Responses {
         witness: &mut impl Witness,
     ) -> Option<Turned> {
         const SWITCHING_PROTOCOLS: u16 = 101;
+        if let Some(heads) = &mut self.whole {
+            *heads += 1;
+        }
         if (100..200).contains(&head.status) && head.status != SWITCHING_PROTOCOLS {
             self.state = State::Head(Buffer::default());
             return None;
