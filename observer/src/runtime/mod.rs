@@ -1,5 +1,6 @@
 //! The composition root: reads what the settings name, puts the stages together, and runs them until told to stop.
 
+mod anchor;
 mod clock;
 mod declaring;
 mod ends;
@@ -43,6 +44,7 @@ use crate::sink::health::{Heartbeat, Readiness};
 use crate::sink::{self, BoundSocket, BuildInfo, FlowLog, Metrics, Sinks, StoreLimits, Style};
 use crate::token::{Issuer, Verifier};
 use crate::verdict::{self, Exemptions};
+use anchor::Anchor;
 use ends::Resolver;
 use hearing::Hearing;
 use observe::{Observation, SelfTest};
@@ -105,6 +107,8 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     let trust = trust(settings, access, read_keys, &runtime);
     let verifier = Verifier::new(trust.issuers(), api_audiences(settings));
     let probe = load_probe(settings, &root, &metrics)?;
+    let anchor = Anchor::new(&root.path, readiness.clone())
+        .with_context(|| format!("cannot look at {}; run as root", root.path.display()))?;
     describe(&metrics, &index, &graph);
     sinks.board.begun(start);
     sinks.board.declare(graph.listing());
@@ -139,6 +143,7 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     };
     let observation = Observation {
         probe,
+        anchor,
         pipeline,
         metrics: metrics.clone(),
         heartbeat: heartbeat.clone(),

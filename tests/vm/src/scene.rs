@@ -82,11 +82,15 @@ impl Scene {
         self.client.run_ok([&["curl", "-sS", "--noproxy", "*"], arguments].concat())
     }
 
-    /// What curl's `-H` takes for the client's own token, good for `audience`.
+    /// The client's own token, good for `audience`.
+    pub fn token(&self, audience: &str) -> Result<String> {
+        self.issuer.bound(&self.client, &Claims { audiences: vec![audience.to_owned()], expires_in: 3600 })
+    }
+
+    /// What curl's `-H` takes for it.
     pub fn token_header(&self, audience: &str) -> Result<String> {
-        let claims = Claims { audiences: vec![audience.to_owned()], expires_in: 3600 };
-        let token = self.issuer.bound(&self.client, &claims)?;
-        Ok(format!("@{}", self.issuer.header_file("header", &token)?.display()))
+        let path = self.issuer.header_file("header", &self.token(audience)?)?;
+        Ok(format!("@{}", path.display()))
     }
 
     pub fn api_audience(&self) -> &str {

@@ -63,11 +63,12 @@ const TOOLS: [Tool; 34] = [
 ];
 
 /// What virtual machines are made of, and the programs that run in them.
-const OF_MACHINES: [&str; 9] = [
+const OF_MACHINES: [&str; 10] = [
     "iproute2",
     "nftables",
     "curl",
     "openssl",
+    "nghttp2-client",
     "nghttp2-server",
     "binutils",
     "qemu-system-x86",

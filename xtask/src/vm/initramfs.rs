@@ -12,7 +12,7 @@ use super::kernel::Fetched;
 use crate::{process, workspace};
 
 /// Third-party programs, found on this machine.
-const PROGRAMS: [&str; 6] = ["ip", "nft", "ss", "curl", "openssl", "nghttpd"];
+const PROGRAMS: [&str; 7] = ["ip", "nft", "ss", "curl", "openssl", "nghttp", "nghttpd"];
 /// Where Debian's OpenSSL looks for its settings.
 const OPENSSL_SETTINGS: &str = "/usr/lib/ssl/openssl.cnf";
 /// For the harness: links, the bridge, and what its nftables rules are made of. What a kernel has built in, or a later
