@@ -42,6 +42,7 @@ pub struct DaemonBuilder {
     kubeconfig: Option<PathBuf>,
     unready: bool,
     cgroup_root: Option<PathBuf>,
+    patience: Option<Duration>,
 }
 
 /// What tells a program of an API server.
@@ -80,6 +81,13 @@ impl DaemonBuilder {
     #[must_use]
     pub fn cgroup_root(mut self, path: &Path) -> Self {
         self.cgroup_root = Some(path.to_owned());
+        self
+    }
+
+    /// How long it may take to become ready, and to write a record; for machines slower than any node.
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
         self
     }
 
@@ -133,7 +141,7 @@ impl DaemonBuilder {
         let output = |name: &str| File::create(directory.path().join(name));
         command.stdin(Stdio::null()).stdout(output("stdout")?).stderr(output("stderr")?);
         let child = command.spawn().with_context(|| format!("{command:?}"))?;
-        let mut daemon = Daemon { child, directory, listen, socket };
+        let mut daemon = Daemon { child, directory, listen, socket, patience: self.patience };
         daemon.wait_for_answer(if self.unready { "/healthz" } else { "/readyz" })?;
         Ok(daemon)
     }
@@ -145,6 +153,7 @@ pub struct Daemon {
     directory: Directory,
     listen: SocketAddr,
     socket: PathBuf,
+    patience: Option<Duration>,
 }
 
 impl Daemon {
@@ -179,7 +188,8 @@ impl Daemon {
     }
 
     fn wait_for_answer(&mut self, path: &str) -> Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
+        let patience = self.patience.unwrap_or(READY_WITHIN);
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the daemon ended with {status}:\n{}", self.log());
@@ -188,7 +198,7 @@ impl Daemon {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                bail!("the daemon is not ready after {READY_WITHIN:?}:\n{}", self.log());
+                bail!("the daemon is not ready after {patience:?}:\n{}", self.log());
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -246,7 +256,7 @@ impl Daemon {
     /// # Errors
     /// None came in time; with all that came.
     pub fn wait_for(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        let deadline = Instant::now() + RECORD_WITHIN;
+        let deadline = Instant::now() + self.patience.unwrap_or(RECORD_WITHIN);
         loop {
             let records = self.records()?;
             if let Some(record) = records.iter().find(|record| wanted(record)) {

@@ -1,7 +1,6 @@
 //! The three ways in which hosts have their cgroups: v2 alone, v1 alone, and v1 with v2 beside it.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,18 +17,14 @@ const CGROUP: &str = "/sys/fs/cgroup";
 const CONTROLLERS: [&str; 5] = ["cpu,cpuacct", "memory", "pids", "devices", "net_cls,net_prio"];
 
 const INVENTORY: &str = "/tmp/inventory.yaml";
+const NODE: &str = "{apiVersion: v1, kind: Node, metadata: {name: n1}, status: {addresses: [{type: InternalIP, address: 192.0.2.1}]}}\n";
 
 /// v2 alone, as on most nodes: all scenarios.
 pub fn unified(report: &mut Report) {
     report.scenario("doctor", || doctor_is_content(report_to_notes));
-    if let Some(scene) = report.scenario("start", || Scene::start(None)) {
+    if let Some(scene) = report.scenario("start", Scene::start) {
         scenarios::run(&scene, report);
     }
-    report.scenario("whole hierarchy", || {
-        let scene = Scene::start(Some(Path::new(CGROUP)))?;
-        scenarios::attached(&scene)?;
-        scenarios::http_without(&scene)
-    });
 }
 
 /// v1 alone: there is nothing to attach to, and that is said with the way out.
@@ -47,7 +42,7 @@ pub fn legacy(report: &mut Report) {
         let cgroup2 = check(&checks, "cgroup2")?;
         ensure!(cgroup2["state"] == "missing", "{cgroup2}");
         ensure!(remedy(cgroup2).contains(MOUNT), "{cgroup2}");
-        fs::write(INVENTORY, "{apiVersion: v1, kind: Node, metadata: {name: n1}}\n")?;
+        fs::write(INVENTORY, NODE)?;
         let output = observer(&["run", "--inventory", INVENTORY])?;
         let said = String::from_utf8_lossy(&output.stderr);
         let last = said.lines().last().unwrap_or_default();
@@ -65,8 +60,7 @@ pub fn hybrid(report: &mut Report) {
         fs::create_dir(format!("{CGROUP}/unified"))?;
         let words: Vec<&str> = MOUNT.split(' ').collect();
         run(words[0], &words[1..])?;
-        doctor(Some(0))?;
-        let scene = Scene::start(Some(Path::new(CGROUP)))?;
+        let scene = Scene::start()?;
         scenarios::attached(&scene)?;
         scenarios::http_without(&scene)
     });

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::Result;
 use observer_harness::{Pod, Process, Service, SimNode};
@@ -11,6 +12,8 @@ use observer_integration::{Claims, Daemon, Directory, TokenIssuer};
 pub const HTTP: u16 = 8080;
 pub const TLS: u16 = 8443;
 pub const UDP: u16 = 9000;
+/// An emulated processor is some thirty times slower than a real one, mostly when the kernel checks the programs.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// What the web servers have at `/index.html`, and its length: a body of many segments.
 const LINE: &str = "The quick brown fox jumps over the lazy dog.\n";
 const LINES: usize = 20_000;
@@ -34,8 +37,8 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// `root`: attach to this directory; the node's own otherwise.
-    pub fn start(root: Option<&Path>) -> Result<Self> {
+    /// The daemon is attached as on a node, to the root of the hierarchy, wherever that is.
+    pub fn start() -> Result<Self> {
         let issuer = TokenIssuer::new("https://kubernetes.default.svc")?;
         let certificate = Certificate::new("secure.shop.svc")?;
         let node = SimNode::builder().start()?;
@@ -54,11 +57,12 @@ impl Scene {
         processes.push(serve(&echo, &["vm-scenarios", "echo", "9000"], None, UDP)?);
         processes.extend(s_server(&secure, TLS, &certificate, &["-www"])?);
         let config = files.path().join("config.yaml").display().to_string();
-        let mut daemon = Daemon::builder().arguments(issuer.arguments()).arguments(["--config", &config]);
-        if let Some(root) = root {
-            daemon = daemon.cgroup_root(root);
-        }
-        let daemon = daemon.start(&node)?;
+        let daemon = Daemon::builder()
+            .patience(PATIENCE)
+            .cgroup_root(Path::new("/sys/fs/cgroup"))
+            .arguments(issuer.arguments())
+            .arguments(["--config", &config])
+            .start(&node)?;
         Ok(Self {
             daemon,
             service,

@@ -44,7 +44,7 @@ impl Told {
             if last.cause.is_empty() {
                 cause.clone_into(&mut last.cause);
             }
-            eprintln!("    {cause}");
+            eprintln!("      {cause}");
         }
     }
 

@@ -120,29 +120,34 @@ fn fetch(store: &kernel::Store, kernels: &[&'static Kernel]) -> Vec<Attempt> {
     })
 }
 
+/// Two machines at a time: each has one processor busy, and waits now and then.
+const AT_A_TIME: usize = 2;
+
 fn try_all(fetched: &[Attempt], table: &mut Table) -> Result<()> {
     let directory = directory()?;
-    let mut programs = None;
-    let mut accelerator = None;
-    for attempt in fetched {
-        let kernel = match attempt {
-            Ok(kernel) => kernel,
-            Err((kernel, cause)) => {
-                eprintln!("{}: NOT tried, it cannot be fetched: {cause}", kernel.version);
-                table.add(Run::unfetched(kernel, cause.clone()));
-                continue;
-            }
-        };
-        if programs.is_none() {
-            process::run(process::cargo().args(["build", "--package", "observer-vm"]))?;
-            programs = Some(Programs::pack(&daemon()?, &directory)?);
-        }
-        let Some(programs) = &programs else { bail!("no programs are packed") };
-        let accelerator = *accelerator.get_or_insert_with(|| accelerator::choose(kernel, &directory));
-        eprintln!("{} ({}), {}", kernel.kernel.version, kernel.package, accelerator.name());
+    for (kernel, cause) in fetched.iter().filter_map(|attempt| attempt.as_ref().err()) {
+        eprintln!("{}: NOT tried, it cannot be fetched: {cause}", kernel.version);
+        table.add(Run::unfetched(kernel, cause.clone()));
+    }
+    let kernels: Vec<&Fetched> = fetched.iter().filter_map(|attempt| attempt.as_ref().ok()).collect();
+    let Some(first) = kernels.first() else { return Ok(()) };
+    process::run(process::cargo().args(["build", "--package", "observer-vm"]))?;
+    let programs = Programs::pack(&daemon()?, &directory)?;
+    let accelerator = accelerator::choose(first, &directory);
+    let boot = |kernel: &Fetched| {
+        eprintln!("{:<6}{}, {}", kernel.kernel.version, kernel.package, accelerator.name());
         let initramfs = programs.with_modules(kernel, &directory)?;
-        let outcome = machine::boot(kernel, &initramfs, accelerator, &directory)?;
-        table.add(Run::of(kernel, accelerator, outcome));
+        machine::boot(kernel, &initramfs, accelerator, &directory)
+    };
+    for some in kernels.chunks(AT_A_TIME) {
+        let outcomes: Vec<_> = thread::scope(|scope| {
+            let machines: Vec<_> = some.iter().map(|kernel| scope.spawn(|| boot(kernel))).collect();
+            machines.into_iter().map(thread::ScopedJoinHandle::join).collect()
+        });
+        for (kernel, outcome) in some.iter().zip(outcomes) {
+            let outcome = outcome.unwrap_or_else(|_| bail!("the thread of a machine panicked"));
+            table.add(Run::of(kernel, accelerator, outcome?));
+        }
     }
     Ok(())
 }

@@ -65,8 +65,8 @@ fn what_others_asked_of_a_socket_they_get_while_we_are_there_and_after_we_left()
             }
             connection.talk()?;
             let now = foreign.counts()?.round_trips;
-            // One for each acknowledgement that brings a sample: fifty exchanges have as many, at least.
-            assert!(now - last >= 50, "{} round trips, first: {foreign_first}, {observed}", now - last);
+            // Each end has one for each of its fifty messages; the last one's may be on its way.
+            assert!(now - last >= 98, "{} round trips, first: {foreign_first}, {observed}", now - last);
             last = now;
         }
     }
