@@ -17,6 +17,7 @@ mod stage;
 mod tempdir;
 mod test;
 mod tidy;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Run all tests: unit tests, then as root the suites on a real kernel and against a real API server
     Test(test::Arguments),
+    /// Boot stock Debian kernels in QEMU and run the core scenarios on each
+    VmTest(vm::Arguments),
     /// Run the fuzz targets for a while each, by hand: CI only replays their corpora
     Fuzz(fuzz::Arguments),
     /// Measure, on a release build; prints tables
@@ -60,6 +63,7 @@ impl Command {
             Self::Setup(arguments) => setup::run(&arguments),
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
+            Self::VmTest(arguments) => vm::run(&arguments),
             Self::Fuzz(arguments) => fuzz::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),
             Self::Image(arguments) => image::run(&arguments),

@@ -13,6 +13,7 @@ use aya::sys::{is_map_supported, is_program_supported};
 use super::features::{
     BTF, CAPABILITIES, CGROUP_SCOPE, CGROUP2, Check, Feature, FeatureState, HOOKS, JIT, KEPT, KERNEL,
     MEMLOCK, MMAPABLE_ARRAY, OWN_FILTER, PERFMON, RING_BUFFER, SECCOMP, SELF_TEST, SK_STORAGE, SOCK_OPS,
+    WALK, WALK_HOOK,
 };
 use super::load::one_line;
 use super::{Canary, CgroupRoot, HookState, Options, Probe, ProbeError};
@@ -240,7 +241,8 @@ fn maps(probe: Loaded<'_>) -> [Check; 3] {
 }
 
 fn hooks(probe: Loaded<'_>) -> Vec<Check> {
-    HOOKS.iter().map(|hook| hook_state(hook.name, hook.feature, probe)).collect()
+    let hooks = HOOKS.iter().map(|hook| (hook.name, hook.feature)).chain([(WALK_HOOK, &WALK)]);
+    hooks.map(|(name, feature)| hook_state(name, feature, probe)).collect()
 }
 
 fn hook_state(name: &'static str, feature: &'static Feature, probe: Loaded<'_>) -> Check {

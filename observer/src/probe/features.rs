@@ -157,6 +157,14 @@ pub static EGRESS: Feature = Feature {
     remedy: "run a kernel with CONFIG_CGROUP_BPF=y; if somebody else is attached exclusively, `bpftool cgroup tree` shows it",
 };
 
+pub static WALK: Feature = Feature {
+    name: "cgroup_skb/walk",
+    essential: false,
+    purpose: "programs that the others go on in: they walk over the frames of HTTP/2, and put segments in order",
+    cost: "requests of HTTP/2 can be unknown: what it carries is shipped by allowance alone",
+    remedy: "run Linux 5.10 or later with CONFIG_CGROUP_BPF=y",
+};
+
 pub static JIT: Feature = Feature {
     name: "jit",
     essential: false,
@@ -205,6 +213,9 @@ pub static HOOKS: [Hook; 3] = [
     Hook { name: "egress", program: "observer_egress", feature: &EGRESS },
     Hook { name: "sock_ops", program: "observer_sock_ops", feature: &SOCK_OPS },
 ];
+
+/// The name of [`WALK`] in `probe_info` and in logs. These programs are attached to none of the kernel's hooks.
+pub const WALK_HOOK: &str = "walk";
 
 /// One line of the report.
 #[derive(Clone, Debug)]

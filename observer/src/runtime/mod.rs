@@ -1,5 +1,6 @@
 //! The composition root: reads what the settings name, puts the stages together, and runs them until told to stop.
 
+mod anchor;
 mod clock;
 mod declaring;
 pub mod ends;
@@ -49,6 +50,7 @@ use crate::sink::health::{Heartbeat, Readiness};
 use crate::sink::{self, BoundSocket, BuildInfo, FlowLog, Metrics, Sinks, StoreLimits, Style};
 use crate::token::{Issuer, Verifier};
 use crate::verdict::{self, Exemptions};
+use anchor::Anchor;
 use ends::Resolver;
 use hearing::Hearing;
 use observe::{Observation, SelfTest};
@@ -117,6 +119,8 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     let trust = trust(settings, access, read_keys, &runtime);
     let verifier = Verifier::new(trust.issuers(), api_audiences(settings));
     let mut probe = load_probe(settings, &root, &metrics)?;
+    let anchor = Anchor::new(&root.path, readiness.clone())
+        .with_context(|| format!("cannot look at {}; run as root", root.path.display()))?;
     let self_test = match Canary::fly(&root) {
         Ok(canary) => Some(SelfTest { canary, blocker: Some(blocker), failed: false }),
         Err(error) => {
@@ -156,6 +160,7 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     );
     let observation = Observation {
         probe,
+        anchor,
         pipeline,
         metrics: metrics.clone(),
         heartbeat: heartbeat.clone(),

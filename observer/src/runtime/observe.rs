@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::anchor::Anchor;
 use super::clock;
 use super::declaring::Declared;
 use super::hearing::Hearing;
@@ -33,6 +34,7 @@ const CANARY_WAIT: Duration = Duration::from_secs(3);
 /// What the thread works with.
 pub struct Observation {
     pub probe: Probe,
+    pub anchor: Anchor,
     pub pipeline: Pipeline,
     pub metrics: Arc<Metrics>,
     pub heartbeat: Heartbeat,
@@ -186,6 +188,9 @@ impl Observation {
 
     fn keep_house(&mut self, clock: crate::decode::ClockOffset) {
         let now = clock::now();
+        if self.anchor.has_just_gone() {
+            self.miss_anchor();
+        }
         match self.probe.counters() {
             Ok(counters) => {
                 let mut losses = 0;
@@ -263,6 +268,17 @@ impl Observation {
             let (index, seen) = self.pipeline.index_and_seen();
             self.surveyor.survey(index, seen, self.hearing.as_ref(), &self.sinks, clock::now());
         }
+    }
+
+    /// The kernel has detached the programs.
+    fn miss_anchor(&self) {
+        for (hook, _) in &self.probe.hooks {
+            self.metrics.probe_info(hook, "missing");
+        }
+        tracing::error!(
+            "the cgroup {} was removed: nothing is observed any more; restart with a --cgroup-root that stays",
+            self.anchor.path().display()
+        );
     }
 
     /// Blind without an error is the worst that can happen: say it.

@@ -44,6 +44,8 @@ pub struct DaemonBuilder {
     rewrite: Option<Rewrite>,
     under: Vec<String>,
     seccomp: Option<&'static str>,
+    cgroup_root: Option<PathBuf>,
+    patience: Option<Duration>,
 }
 
 type Rewrite = Box<dyn Fn(&str) -> String>;
@@ -84,6 +86,20 @@ impl DaemonBuilder {
     #[must_use]
     pub fn kubeconfig(mut self, path: &Path) -> Self {
         self.kubeconfig = Some(path.to_owned());
+        self
+    }
+
+    /// Attaches to another directory than the node's own.
+    #[must_use]
+    pub fn cgroup_root(mut self, path: &Path) -> Self {
+        self.cgroup_root = Some(path.to_owned());
+        self
+    }
+
+    /// How long it may take to become ready, and to write a record; for machines slower than any node.
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
         self
     }
 
@@ -146,7 +162,8 @@ impl DaemonBuilder {
                 command.arg("--inventory").arg(directory.write("inventory.yaml", inventory)?);
             }
         }
-        command.arg("--cgroup-root").arg(node.cgroup_root());
+        let root = self.cgroup_root.as_deref().unwrap_or(node.cgroup_root());
+        command.arg("--cgroup-root").arg(root);
         command.args(["--node-name", node.name(), "--listen", &listen.to_string()]);
         command.arg("--socket").arg(&socket);
         for cidr in node.cluster_cidrs().iter().chain(&node.service_cidrs()) {
@@ -159,7 +176,7 @@ impl DaemonBuilder {
         let output = |name: &str| File::create(directory.path().join(name));
         command.stdin(Stdio::null()).stdout(output("stdout")?).stderr(output("stderr")?);
         let child = command.spawn().with_context(|| format!("{command:?}"))?;
-        let mut daemon = Daemon { child, directory, listen, socket };
+        let mut daemon = Daemon { child, directory, listen, socket, patience: self.patience };
         daemon.wait_for_answer(if self.unready { "/healthz" } else { "/readyz" })?;
         Ok(daemon)
     }
@@ -171,6 +188,7 @@ pub struct Daemon {
     directory: Directory,
     listen: SocketAddr,
     socket: PathBuf,
+    patience: Option<Duration>,
 }
 
 impl Daemon {
@@ -205,7 +223,8 @@ impl Daemon {
     }
 
     fn wait_for_answer(&mut self, path: &str) -> Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
+        let patience = self.patience.unwrap_or(READY_WITHIN);
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the daemon ended with {status}:\n{}", self.log());
@@ -214,7 +233,7 @@ impl Daemon {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                bail!("the daemon is not ready after {READY_WITHIN:?}:\n{}", self.log());
+                bail!("the daemon is not ready after {patience:?}:\n{}", self.log());
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -272,7 +291,7 @@ impl Daemon {
     /// # Errors
     /// None came in time; with all that came.
     pub fn wait_for(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        let deadline = Instant::now() + RECORD_WITHIN;
+        let deadline = Instant::now() + self.patience.unwrap_or(RECORD_WITHIN);
         loop {
             let records = self.records()?;
             if let Some(record) = records.iter().find(|record| wanted(record)) {

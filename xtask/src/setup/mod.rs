@@ -27,12 +27,13 @@ pub struct Arguments {
     purpose: Purpose,
 }
 
-/// What a machine is set up for. `Test`, `Demo`, `Fuzz`, `Bench` and `Instructions` include `Build`; `Alerts` is `Demo` with Prometheus; `Chart` is helm alone; `All` is what
+/// What a machine is set up for. `Test`, `Demo`, `Fuzz`, `Bench` and `Instructions` include `Build`; `Alerts` is `Demo` with Prometheus; `Vm` is what `vm-test` needs; `Chart` is helm alone; `All` is what
 /// `cargo xtask ci` needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Purpose {
     Build,
     Test,
+    Vm,
     Demo,
     Alerts,
     Fuzz,

@@ -43,7 +43,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 31] = [
+const TOOLS: [Tool; 34] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -75,6 +75,23 @@ const TOOLS: [Tool; 31] = [
     tool("zsh", "zsh", false),
     tool("fish", "fish", false),
     tool("script", "bsdutils", false),
+    tool("qemu-system-x86_64", "qemu-system-x86", false),
+    tool("busybox", "busybox-static", false),
+    tool("xz", "xz-utils", false),
+];
+
+/// What virtual machines are made of, and the programs that run in them.
+const OF_MACHINES: [&str; 10] = [
+    "iproute2",
+    "nftables",
+    "curl",
+    "openssl",
+    "nghttp2-client",
+    "nghttp2-server",
+    "binutils",
+    "qemu-system-x86",
+    "busybox-static",
+    "xz-utils",
 ];
 
 /// Python modules that tests import: Debian's own Python has to find them, whatever other there is.
@@ -106,6 +123,7 @@ impl Packages {
             Purpose::Build | Purpose::Chart | Purpose::Fuzz | Purpose::Bench | Purpose::Instructions => false,
             Purpose::Demo => tool.demo,
             Purpose::Alerts => tool.demo || tool.package == "prometheus",
+            Purpose::Vm => OF_MACHINES.contains(&tool.package),
             Purpose::Test | Purpose::All => true,
         };
         let modules: &[_] = match purpose {
