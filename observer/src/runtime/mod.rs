@@ -37,6 +37,7 @@ use crate::cli::{Exemption, GraphSource, KeysAt, LinkEncryption, LogLevel, Outpu
 use crate::cluster::{self, Access, KeySource, Keys, Resource, Watches};
 use crate::graph::{Declarations, Graph, SourceKind};
 use crate::identity::{self, Index, Inventory};
+use crate::memory;
 use crate::probe::{self, Canary, CgroupRoot, HookState, Probe};
 use crate::protocol;
 use crate::sink::health::{Heartbeat, Readiness};
@@ -59,6 +60,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Something that the settings name cannot be used, or the kernel refuses the programs.
 pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     let set_log_level = log_to_stderr(settings.log_level);
+    memory::guard();
     let start = clock::now();
     // Files first: what a typing error breaks should break before anything else happens.
     let read_keys = read_keys(settings)?;

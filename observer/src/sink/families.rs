@@ -9,6 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Metric as Registered, Registry, Unit as ClientUnit};
 
 use super::labels::{AUTHENTICATION, DECLARATION, DIRECTION, ENCRYPTION};
+use super::refusal;
 use crate::model::{FindingKind, Kind, PostureKind, Transport};
 
 /// What a family's samples do over time.
@@ -377,6 +378,14 @@ families! {
             "observer_posture_known",
             "Whether all that posture findings of the kind are made of could be read",
             "0: `observer_posture_findings` of this kind may lack some; `observer posture` says why.",
+        )
+    };
+    RefusedClients: Family {
+        labels: &[words("server", refusal::servers), words("reason", refusal::reasons)],
+        ..counter(
+            "observer_refused_clients",
+            "Clients of the daemon's own servers that were turned away",
+            "0: everybody who asked was answered.",
         )
     };
     ConfigReloadSuccessful: gauge(

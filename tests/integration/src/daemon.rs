@@ -41,6 +41,9 @@ pub struct DaemonBuilder {
     arguments: Vec<String>,
     kubeconfig: Option<PathBuf>,
     unready: bool,
+    within: Vec<String>,
+    environment: Vec<(String, String)>,
+    stdout: Option<PathBuf>,
 }
 
 /// What tells a program of an API server.
@@ -82,6 +85,27 @@ impl DaemonBuilder {
         self
     }
 
+    /// Starts it through a program that changes something and then executes the rest of its command line, such as
+    /// `prlimit --core=unlimited`.
+    #[must_use]
+    pub fn within(mut self, line: &[&str]) -> Self {
+        self.within.extend(line.iter().map(|&word| word.to_owned()));
+        self
+    }
+
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Where its stdout goes, instead of what [`Daemon::records`] reads.
+    #[must_use]
+    pub fn stdout(mut self, path: &Path) -> Self {
+        self.stdout = Some(path.to_owned());
+        self
+    }
+
     /// More arguments of `observer run`.
     #[must_use]
     pub fn arguments<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
@@ -97,8 +121,16 @@ impl DaemonBuilder {
         let directory = Directory::new()?;
         let listen = free_address()?;
         let socket = self.socket.unwrap_or_else(|| directory.path().join("observer.sock"));
-        let mut command = Command::new(release_binary()?);
-        command.arg("run");
+        let binary = release_binary()?;
+        let mut command = match self.within.split_first() {
+            None => Command::new(binary),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary);
+                command
+            }
+        };
+        command.arg("run").envs(self.environment).current_dir(directory.path());
         for variable in API_SERVER_VARIABLES {
             command.env_remove(variable);
         }
@@ -122,7 +154,11 @@ impl DaemonBuilder {
         }
         command.args(&self.arguments);
         let output = |name: &str| File::create(directory.path().join(name));
-        command.stdin(Stdio::null()).stdout(output("stdout")?).stderr(output("stderr")?);
+        let stdout = match &self.stdout {
+            None => output("stdout")?,
+            Some(path) => File::options().append(true).create(true).open(path)?,
+        };
+        command.stdin(Stdio::null()).stdout(stdout).stderr(output("stderr")?);
         let child = command.spawn().with_context(|| format!("{command:?}"))?;
         let mut daemon = Daemon { child, directory, listen, socket };
         daemon.wait_for_answer(if self.unready { "/healthz" } else { "/readyz" })?;

@@ -42,11 +42,8 @@ macro_rules! proven {
 pub fn note(kind: Kind, file: &str, place: &str, what: &str, shown: &str) -> Result<()> {
     eprintln!("{what}: {shown}");
     let Some(folder) = std::env::var_os("OBSERVER_RELIABILITY") else { return Ok(()) };
-    let test = place
-        .split("::")
-        .filter(|part| *part != "here" && !part.starts_with('{'))
-        .next_back()
-        .context("a test has a name")?;
+    let parts = place.split("::").filter(|part| *part != "here" && !part.starts_with('{'));
+    let test = parts.last().context("a test has a name")?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let row = json!({
         "kind": format!("{kind:?}").to_lowercase(), "what": what, "shown": shown, "file": file, "test": test,

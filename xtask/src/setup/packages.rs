@@ -25,7 +25,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 31] = [
+const TOOLS: [Tool; 32] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -57,6 +57,7 @@ const TOOLS: [Tool; 31] = [
     tool("zsh", "zsh", false),
     tool("fish", "fish", false),
     tool("script", "bsdutils", false),
+    tool("faketime", "faketime", false),
 ];
 
 /// Python modules that tests import: Debian's own Python has to find them, whatever other there is.
