@@ -20,7 +20,7 @@ use super::metrics::Metrics;
 use super::refusal::{Refusal, Server};
 use super::stopped;
 use super::text::Format;
-use super::visitors::{Answer, Room, Visit, Visitors};
+use super::visitors::{Answer, Room, Visit, Visitors, Watched};
 use crate::model::Timestamp;
 
 /// Connections served at once: a scraper, the kubelet, and a person or two. One more takes the place of one that waits
@@ -32,7 +32,7 @@ const MAX_EXPOSITIONS: usize = 4;
 const MAX_WAITING: usize = 32;
 /// How long they wait.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
-/// A client that takes longer to take its answer is closed.
+/// A client that takes no byte of its answer for so long is closed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// How often that is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -149,7 +149,7 @@ async fn connection(stream: TcpStream, guest: Guest, mut stop: watch::Receiver<b
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(Watched { stream: TokioIo::new(stream), visit: visit.clone() }, service);
     let mut connection = std::pin::pin!(connection);
     let result = loop {
         tokio::select! {
@@ -160,7 +160,7 @@ async fn connection(stream: TcpStream, guest: Guest, mut stop: watch::Receiver<b
                 return;
             }
             () = tokio::time::sleep(LOOK_EVERY) => {
-                if visit.answering().is_some_and(|since| since > ANSWER_WITHIN) {
+                if visit.blocked().is_some_and(|since| since > ANSWER_WITHIN) {
                     return metrics.refused_client(Server::Http, Refusal::TooSlow);
                 }
             }
@@ -169,7 +169,7 @@ async fn connection(stream: TcpStream, guest: Guest, mut stop: watch::Receiver<b
     match result {
         Err(error) if error.is_parse_too_large() => metrics.refused_client(Server::Http, Refusal::TooLarge),
         // A scraper's connection may rest between two scrapes until it is closed.
-        Err(error) if error.is_timeout() && !visit.answered() => {
+        Err(error) if error.is_timeout() && (!visit.is_answered() || visit.blocked().is_some()) => {
             metrics.refused_client(Server::Http, Refusal::TooSlow);
         }
         // A connection that breaks off is the peer's affair.

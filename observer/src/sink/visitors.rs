@@ -2,6 +2,7 @@
 //! way makes room, so that nobody can keep the kubelet out by sitting there.
 
 use std::collections::VecDeque;
+use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 
@@ -18,30 +20,43 @@ const PIECE: usize = 64 * 1024;
 /// One connection, as both its task and the table know it.
 #[derive(Debug, Default)]
 pub struct Visit {
-    answering: Mutex<Option<Instant>>,
+    answering: AtomicBool,
     answered: AtomicBool,
+    /// Since when it takes no more bytes.
+    blocked: Mutex<Option<Instant>>,
 }
 
 impl Visit {
     /// An answer is under way until what is returned is dropped.
     pub fn begin(self: &Arc<Self>) -> UnderWay {
-        self.set(Some(Instant::now()));
+        self.answering.store(true, Ordering::Relaxed);
         UnderWay(self.clone())
     }
 
-    /// How long its answer has been under way.
-    pub fn answering(&self) -> Option<Duration> {
-        let since = *self.answering.lock().unwrap_or_else(PoisonError::into_inner);
-        since.map(|since| since.elapsed())
+    fn is_answering(&self) -> bool {
+        self.answering.load(Ordering::Relaxed)
     }
 
     /// It has had an answer.
-    pub fn answered(&self) -> bool {
+    pub fn is_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
     }
 
-    fn set(&self, since: Option<Instant>) {
-        *self.answering.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    /// For how long it has taken no bytes, though there are some for it.
+    pub fn blocked(&self) -> Option<Duration> {
+        let since = *self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map(|since| since.elapsed())
+    }
+
+    fn written<T>(&self, result: Poll<T>) -> Poll<T> {
+        let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Poll::Ready(_) => *blocked = None,
+            Poll::Pending => {
+                blocked.get_or_insert_with(Instant::now);
+            }
+        }
+        result
     }
 }
 
@@ -52,7 +67,55 @@ pub struct UnderWay(Arc<Visit>);
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.answered.store(true, Ordering::Relaxed);
-        self.0.set(None);
+        self.0.answering.store(false, Ordering::Relaxed);
+    }
+}
+
+/// A connection's bytes, watched for whether they are taken.
+pub struct Watched<T> {
+    pub stream: T,
+    pub visit: Arc<Visit>,
+}
+
+impl<T: Read + Unpin> Read for Watched<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<T: Write + Unpin> Write for Watched<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.visit.written(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.visit.written(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -83,7 +146,7 @@ impl Visitors {
         if self.held.len() < self.places {
             return Room::There;
         }
-        let idle = self.held.iter().position(|(visit, _)| visit.answering().is_none());
+        let idle = self.held.iter().position(|(visit, _)| !visit.is_answering());
         let Some((_, task)) = idle.and_then(|idle| self.held.remove(idle)) else { return Room::None };
         task.abort();
         Room::Made
@@ -171,8 +234,8 @@ mod tests {
             assert!(Pin::new(&mut answer).poll_frame(&mut context).is_ready());
             assert_eq!(answer.size_hint().exact(), Some(left));
         }
-        assert!(answer.is_end_stream() && visit.answering().is_some() && !visit.answered());
+        assert!(answer.is_end_stream() && visit.is_answering() && !visit.is_answered());
         drop(answer);
-        assert!(visit.answering().is_none() && visit.answered());
+        assert!(!visit.is_answering() && visit.is_answered());
     }
 }
