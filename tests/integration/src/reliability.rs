@@ -24,11 +24,11 @@ pub enum Kind {
 #[macro_export]
 macro_rules! proven {
     ($kind:ident, $what:expr, $($shown:tt)+) => {{
-        fn here() {}
+        fn place_of_row() {}
         $crate::reliability::note(
             $crate::reliability::Kind::$kind,
             file!(),
-            std::any::type_name_of_val(&here),
+            std::any::type_name_of_val(&place_of_row),
             $what,
             &format!($($shown)+),
         )?
@@ -42,7 +42,7 @@ macro_rules! proven {
 pub fn note(kind: Kind, file: &str, place: &str, what: &str, shown: &str) -> Result<()> {
     eprintln!("{what}: {shown}");
     let Some(folder) = std::env::var_os("OBSERVER_RELIABILITY") else { return Ok(()) };
-    let parts = place.split("::").filter(|part| *part != "here" && !part.starts_with('{'));
+    let parts = place.split("::").filter(|part| *part != "place_of_row" && !part.starts_with('{'));
     let test = parts.last().context("a test has a name")?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let row = json!({

@@ -34,8 +34,8 @@ fn when_the_ring_overflows_traffic_goes_on_and_the_loss_is_counted() -> Result<(
         Fault,
         "the ring overflows: 12,000 connections while nobody drains it",
         "{count} downloads byte for byte; {} connections and {} payloads counted as lost; none of the next 200",
-        lost("connections")?,
-        lost("payloads")?
+        lost("kernel_connection")?,
+        lost("kernel_payload")?
     );
     Ok(())
 }

@@ -36,14 +36,14 @@ fn records_come_again_when_the_disk_behind_stdout_has_room_again() -> Result<()>
     let scene = Scene::new()?;
     let disk = Directory::new()?;
     let mount =
-        Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "small"]).arg(disk.path()).status()?;
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "small"]).arg(disk.path()).status()?;
     ensure!(mount.success(), "mount: {mount}");
     let _mounted = Mounted(disk.path());
     let file = disk.path().join("stdout");
     let daemon = Daemon::builder().stdout(&file).start(&scene.node)?;
     let traffic = scene.traffic()?;
     wait_until("the disk is full", || {
-        scene.flood(20)?;
+        scene.flood(400)?;
         Ok(daemon.metric("observer_lost_events_total", LOST)? > 0.0)
     })?;
     // As log rotation does it.
