@@ -262,7 +262,6 @@ fn a_canary_in_every_protocol_is_in_no_output_soon_not_in_memory_and_after_a_lap
         ("/authentication/status", "present"),
         ("/protocol", "http/2"),
         ("/protocol", "grpc"),
-        ("/protocol", "websocket"),
         ("/protocol", "postgres"),
         ("/protocol", "redis"),
         ("/protocol", "tls"),
