@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -52,7 +53,14 @@ def serve(client):
         while mode() == now:
             ready = [server] if server.pending() else select.select([client, server], [], [], 0.1)[0]
             for one in ready:
-                data = one.recv(20 if now == "slow" and one is server else 65536)
+                # TLS has records of its own: that there is something to read does not mean that there are bytes.
+                one.settimeout(0.05)
+                try:
+                    data = one.recv(20 if now == "slow" and one is server else 65536)
+                except TimeoutError:
+                    continue
+                finally:
+                    one.settimeout(20)
                 if not data:
                     return
                 if now == "slow":
@@ -93,7 +101,13 @@ impl Meddler {
         let (url, ca) = (scene.control_plane.url(), scene.control_plane.ca().display().to_string());
         let line = python(MEDDLER, &[&port.to_string(), &url, &ca, &file.display().to_string()]);
         let process = Command::new(&line[0]).args(&line[1..]).stdin(Stdio::piped()).spawn()?;
-        Ok(Self { directory, port, process })
+        let meddler = Self { directory, port, process };
+        let deadline = Instant::now() + BACK_WITHIN;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            ensure!(Instant::now() < deadline, "it does not listen");
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(meddler)
     }
 
     fn set(&self, mode: &str) -> Result<()> {

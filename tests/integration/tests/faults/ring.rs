@@ -33,7 +33,7 @@ fn when_the_ring_overflows_traffic_goes_on_and_the_loss_is_counted() -> Result<(
     proven!(
         Fault,
         "the ring overflows: 12,000 connections while nobody drains it",
-        "{count} downloads byte for byte; {} connections and {} payloads counted as lost; none of the next 200",
+        "{count} downloads byte for byte; {} events of connections and {} payloads counted as lost; none in the next 200",
         lost("kernel_connection")?,
         lost("kernel_payload")?
     );
