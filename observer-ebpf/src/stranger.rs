@@ -46,7 +46,7 @@ pub fn at_listener(ctx: &SkBuffContext) {
 /// walked over.
 #[inline(always)]
 pub fn of_old_socket<const SENT: bool>(ctx: &SkBuffContext, sk: *mut bpf_sock) -> bool {
-    let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return false };
+    let Some(tcp) = packet::tcp_header(ctx) else { return false };
     if tcp.payload_len == 0 || tcp.flags & (TCP_SYN | TCP_RST | TCP_FIN) != 0 {
         return false;
     }

@@ -1,7 +1,7 @@
 //! What the daemon remembers for the CLI: the last records, and sums per edge and per finding. Bounded, no IO.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::query::{
     DeclarationCounts, EdgeView, EncryptionCounts, Filter, FindingView, ObservedEdge, PortView,
 };
 use crate::model::{
-    DeclarationStatus, EdgeKey, EncryptionStatus, FindingKind, FlowRecord, Reporter, RequestCounts,
+    DeclarationStatus, EdgeKey, EncryptionStatus, FindingKind, FlowRecord, HashMap, Reporter, RequestCounts,
     Timestamp, Transport,
 };
 

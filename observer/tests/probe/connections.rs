@@ -1,12 +1,62 @@
 //! Opens and closes: endpoints, reasons, bytes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::thread::sleep;
+use std::time::Duration;
 
 use observer::model::{CloseReason, Direction};
 use observer::probe::Options;
 use observer_common::Counter;
 
 use crate::stage::{Cgroup, end};
+
+#[test]
+fn a_client_whose_server_is_on_this_node_keeps_silent_from_its_first_byte_on() {
+    let cgroup = Cgroup::create();
+    let mut watch = cgroup.watch_with(&Options::default());
+    let mut script = cgroup.start(
+        "
+c, s = pair(); say(port(c), port(s))
+c.sendall(b'hello'); read(s, 5); s.sendall(b'world'); read(c, 5); c.close(); s.close()
+d, t = pair('::1', socket.AF_INET6); say(port(d), port(t))
+t.sendall(b'220 ready'); read(d, 9); d.sendall(b'quit'); read(t, 4); t.close(); d.close()
+",
+    );
+    let [client_port, server_port] = script.ports();
+    let [other_client, other_server] = script.ports();
+    script.end();
+    watch.until("two closes", |watch| watch.closes.len() == 2);
+    sleep(Duration::from_millis(100));
+    watch.drain();
+    assert_eq!((watch.opens.len(), watch.closes.len(), watch.payloads.len()), (4, 2, 4));
+    for (server, client, said) in
+        [(server_port, client_port, b"hello".as_slice()), (other_server, other_client, b"quit")]
+    {
+        let cookie = watch.open_of(server, client).cookie;
+        assert_eq!(watch.bytes_of(cookie, Direction::Received), said);
+        assert_eq!(watch.close_of(server, client).cookie, cookie);
+    }
+}
+
+#[test]
+fn a_client_whose_server_is_not_watched_ships() {
+    let cgroup = Cgroup::create();
+    let mut watch = cgroup.watch_with(&Options::default());
+    // The listener, and with it the server's end, stays in the cgroup in which it was made.
+    let mut script = cgroup.start_outside(
+        "
+l = listen(); enter()
+c = connect(l); s, _ = l.accept(); say(port(c), port(s))
+c.sendall(b'hello'); read(s, 5); s.sendall(b'world'); read(c, 5); c.close(); s.close()
+",
+    );
+    let [client_port, server_port] = script.ports();
+    script.end();
+    watch.until("a close", |watch| watch.closes.len() == 1);
+    let cookie = watch.open_of(client_port, server_port).cookie;
+    assert_eq!(watch.bytes_of(cookie, Direction::Sent), b"hello");
+    assert_eq!(watch.bytes_of(cookie, Direction::Received), b"world");
+}
 
 #[test]
 fn both_ends_of_a_connection_tell_their_addresses_role_and_cgroup() {
