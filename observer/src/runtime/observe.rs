@@ -16,6 +16,7 @@ use crate::decode::DecodeError;
 use crate::identity::ObjectKind;
 use crate::model::{Cookie, Event, Timestamp};
 use crate::probe::{Canary, Probe};
+use crate::protocol;
 use crate::sink::health::{Blocker, Heartbeat};
 use crate::sink::{Metrics, Sinks};
 
@@ -210,6 +211,7 @@ impl Observation {
         self.pipeline.make_room();
         let refused = self.pipeline.refused_flows();
         self.metrics.lost_total("conntrack", refused);
+        self.metrics.lost_total("protocol", protocol::crowded_out());
         if refused > 0 {
             self.pipeline.lost_evidence();
         }

@@ -414,9 +414,10 @@ families! {
 
 /// The stages outside the kernel that can lose something, there from the start so that their zero is seen, each with
 /// what it lost.
-pub const USERSPACE_STAGES: [(&str, &str); 8] = [
+pub const USERSPACE_STAGES: [(&str, &str); 9] = [
     ("decode", "records of the kernel that could not be read"),
     ("conntrack", "flows that found the table full"),
+    ("protocol", "halves of messages given up because those of all flows took 64 MiB together"),
     ("token", "tokens whose receivers were forgotten: `replayed` turns into `origin-unknown`"),
     ("posture", "what `observer posture` had no room for"),
     ("flow_log", "flow records that stdout's reader was too slow for, or that could not be written"),

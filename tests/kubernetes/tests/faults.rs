@@ -64,7 +64,7 @@ def serve(client):
                 if not data:
                     return
                 if now == "slow":
-                    time.sleep(0.2)
+                    time.sleep(1)
                 (server if one is client else client).sendall(data)
         server.close()
     except OSError:
@@ -209,7 +209,7 @@ fn an_api_server_that_is_gone_slow_or_answers_garbage_stops_no_observation_and_i
     ensure!(!daemon.log().contains("panicked"), "{}", daemon.log());
     proven!(
         Fault,
-        "the API server is gone, slow (100 bytes a second), answers garbage",
+        "the API server is gone, slow (20 bytes a second), answers garbage",
         "{downloads} downloads byte for byte, all told by name; {}",
         told.join("; ")
     );

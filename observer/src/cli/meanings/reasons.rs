@@ -60,6 +60,11 @@ pub const REASONS: &[Meaning] = &[
         "first-bytes-lost",
         "The first bytes were not captured; what came after them does not tell.",
     ),
+    why(
+        ENCRYPTION,
+        "buffers-full",
+        "The halves of messages of all flows took 64 MiB together; what this one had begun to say was given up.",
+    ),
     why(ENCRYPTION, "no-data", "Nobody has sent anything."),
     why(ENCRYPTION, "no-client-data", "Only the server has spoken."),
     why(
