@@ -8,6 +8,8 @@ use std::panic::{self, PanicHookInfo};
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
+/// In bytes; less than a tenth of a thread's stack.
+const STACK_USED: usize = 192 * 1024;
 const UNLIMITED: Rlimit = Rlimit { current: None, maximum: None };
 
 /// What keeps memory from being written to disk.
@@ -40,6 +42,14 @@ pub fn guard() {
         false if swaps() => tracing::warn!("memory may be swapped out; `observer doctor` says the way out"),
         false => {}
     }
+}
+
+/// Overwrites what calls that returned have left on this thread's stack: copies of captured bytes that went through
+/// registers and local arrays. Deeper than any call goes that reads an event.
+#[inline(never)]
+pub fn wipe_stack() {
+    let mut unused = [0_u8; STACK_USED];
+    std::hint::black_box(&mut unused);
 }
 
 /// What [`guard`] could do here.

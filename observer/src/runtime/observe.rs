@@ -14,6 +14,7 @@ use super::trust::Trust;
 use crate::cli::LinkEncryption;
 use crate::decode::DecodeError;
 use crate::identity::ObjectKind;
+use crate::memory;
 use crate::model::{Cookie, Event, Timestamp};
 use crate::probe::{Canary, Probe};
 use crate::protocol;
@@ -100,6 +101,7 @@ impl Observation {
                 kept = now;
                 clock = clock::offset();
                 self.keep_house(clock);
+                memory::wipe_stack();
             }
             if now - swept >= SWEEP {
                 swept = now;

@@ -22,7 +22,7 @@ use crate::measure::{Sample, Summary};
 /// A look at everything.
 const EVERY: Duration = Duration::from_secs(2);
 /// A line of progress.
-const TOLD_EVERY: u32 = 5;
+const TOLD_EVERY: usize = 5;
 
 fn main() -> ExitCode {
     match soak() {
@@ -60,32 +60,22 @@ fn soak() -> Result<bool> {
     let (samples, troubles) = thread::scope(|scope| {
         let kinds = load.start(scope, &stop, &header);
         let troubles = scope.spawn(|| trouble::make(&daemon, &stop));
-        let result = (|| {
-            for n in 0_u32.. {
-                if begun.elapsed() >= length {
-                    break;
-                }
-                thread::sleep(EVERY);
-                // A daemon that is held still, or has no descriptor, says nothing just now.
-                if let Ok(sample) = Sample::take(&daemon, begun.elapsed()) {
-                    if n % TOLD_EVERY == 0 {
-                        eprintln!(
-                            "{:>5.0} s of {:.0}  {sample}",
-                            begun.elapsed().as_secs_f64(),
-                            length.as_secs_f64()
-                        );
-                    }
-                    samples.push(sample);
-                }
+        while begun.elapsed() < length {
+            thread::sleep(EVERY);
+            // A daemon that is held still, or has no descriptor, says nothing just now.
+            let Ok(sample) = Sample::take(&daemon, begun.elapsed()) else { continue };
+            if samples.len() % TOLD_EVERY == 0 {
+                let (gone, whole) = (begun.elapsed().as_secs_f64(), length.as_secs_f64());
+                eprintln!("{gone:>5.0} s of {whole:.0}  {sample}");
             }
-            anyhow::Ok(samples)
-        })();
+            samples.push(sample);
+        }
         stop.store(true, Ordering::Relaxed);
         for kind in kinds {
             kind.join().map_err(|_| anyhow!("a thread of the load died"))??;
         }
         let troubles = troubles.join().map_err(|_| anyhow!("the thread of the faults died"))??;
-        anyhow::Ok((result?, troubles))
+        anyhow::Ok((samples, troubles))
     })?;
     let count = downloads.end()?;
     let log = daemon.log();
