@@ -53,7 +53,10 @@ impl Scene {
     pub fn is_well(&self, daemon: &Daemon) -> Result<()> {
         self.answers(daemon)?;
         let port = self.call(&self.client)?;
-        let record = daemon.wait_final_from(port)?;
+        // A port may have been a flood's before, whose requests are of HTTP/1.0.
+        let record = daemon.wait_for(&format!("final, HTTP/1.1, from port {port}"), |record| {
+            record["final"] == true && record["client"]["port"] == port && record["protocol"] == "http/1.1"
+        })?;
         Self::is_right(&record)
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use observer_harness::{Pod, Process, SimNode};
@@ -17,6 +17,8 @@ const HTTP2: u16 = 8081;
 const TLS: u16 = 8443;
 const GARBAGE: u16 = 9001;
 const UDP: u16 = 9053;
+/// Pods that come and go in a run: the node has addresses for little more.
+const PASSING: u32 = 200;
 /// Between two rounds of a kind: a load that leaves the machine some time.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -85,6 +87,7 @@ impl<'a> Load<'a> {
         scope: &'scope Scope<'scope, '_>,
         stop: &'scope AtomicBool,
         header: &'scope Path,
+        length: Duration,
     ) -> Handles<'scope> {
         let mut handles = Vec::new();
         let mut go_round = |what: Box<dyn Fn() -> Result<()> + Send + 'scope>| {
@@ -123,9 +126,14 @@ impl<'a> Load<'a> {
             wire::flood(client, &host, GARBAGE, 50)
         }));
         let url = format!("http://{ip}:{FILES}/small");
+        let lives = (length / PASSING).max(Duration::from_millis(500));
         go_round(Box::new(move || {
             let pod = self.node.pod("shop", "passing").start()?;
             pod.run_ok(["curl", "-sS", "-o", "/dev/null", &url])?;
+            let over = Instant::now() + lives;
+            while Instant::now() < over && !stop.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(100));
+            }
             pod.delete()
         }));
         handles

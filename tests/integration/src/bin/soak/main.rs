@@ -58,7 +58,7 @@ fn soak() -> Result<bool> {
     let begun = Instant::now();
     let mut samples = Vec::new();
     let (samples, troubles) = thread::scope(|scope| {
-        let kinds = load.start(scope, &stop, &header);
+        let kinds = load.start(scope, &stop, &header, length);
         let troubles = scope.spawn(|| trouble::make(&daemon, &stop));
         while begun.elapsed() < length {
             thread::sleep(EVERY);
