@@ -10,6 +10,7 @@ pub mod decode;
 pub mod graph;
 pub mod identity;
 pub mod manifest;
+pub mod memory;
 pub mod model;
 pub mod posture;
 pub mod probe;

@@ -9,9 +9,11 @@ mod fuzz;
 mod image;
 mod manifest;
 mod process;
+mod reliability;
 mod root;
 mod scratch;
 mod setup;
+mod soak;
 mod stage;
 #[cfg(test)]
 mod tempdir;
@@ -45,6 +47,10 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Measure, on a release build; prints tables
     Bench(bench::Arguments),
+    /// Run the daemon under mixed load, churn and faults, by hand: what it holds must not grow
+    Soak(soak::Arguments),
+    /// Run what proves reliability, and write docs/reliability.md from what was seen
+    Reliability(reliability::Arguments),
     /// Write the container image as an archive, without a container engine
     Image(image::Arguments),
     /// Render the chart into deploy/observer.yaml
@@ -66,6 +72,8 @@ impl Command {
             Self::VmTest(arguments) => vm::run(&arguments),
             Self::Fuzz(arguments) => fuzz::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),
+            Self::Soak(arguments) => soak::run(&arguments),
+            Self::Reliability(arguments) => reliability::run(&arguments),
             Self::Image(arguments) => image::run(&arguments),
             Self::Manifest(arguments) => manifest::run(&arguments),
             Self::Docs(arguments) => docs::run(&arguments),

@@ -141,8 +141,9 @@ impl Resolver {
     /// Whoever owns a socket of this node. Its cgroup knows best: addresses are shared by hostNetwork pods and
     /// hidden by translation.
     fn at_this_end(&mut self, cgroup: Option<u64>, ip: IpAddr, at: Timestamp) -> Owner {
-        let path = cgroup.and_then(|id| self.tree.path(id, at));
-        let by_cgroup = path.and_then(|path| self.index.by_cgroup(&path));
+        let path = cgroup.map(|id| self.tree.path(id, at));
+        let not_found = matches!(path, Some(None));
+        let by_cgroup = path.flatten().and_then(|path| self.index.by_cgroup(&path));
         let by_address = self.index.by_address(ip, at);
         let identity = match (by_cgroup, by_address) {
             // Ambient's proxy works in the network namespaces of the pods it speaks for, with their addresses.
@@ -152,6 +153,8 @@ impl Resolver {
                 return Owner { identity, proxied: true, nameless };
             }
             (Some(pod @ Identity::Pod(_)), _) | (_, pod @ Identity::Pod(_)) => pod,
+            // It may be a pod's that has the node's address.
+            (None, Identity::Node(_)) if not_found => Identity::Unknown("cgroup-not-found"),
             (by_cgroup, other) => by_cgroup.unwrap_or(other),
         };
         Owner { identity, proxied: false, nameless: false }

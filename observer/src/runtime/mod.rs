@@ -44,6 +44,7 @@ use crate::cluster::{self, Access, KeySource, Keys, Resource, Watches};
 use crate::confine::{self, Forbidden};
 use crate::graph::{Declarations, Graph, SourceKind};
 use crate::identity::{self, Index, Inventory};
+use crate::memory;
 use crate::probe::{self, Canary, CgroupRoot, HookState, Probe};
 use crate::protocol;
 use crate::sink::health::{Heartbeat, Readiness};
@@ -67,6 +68,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Something that the settings name cannot be used, or the kernel refuses the programs.
 pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     let set_log_level = log::to_stderr(settings.log_level);
+    memory::guard();
     confine::begin();
     let start = clock::now();
     // Files first: what a typing error breaks should break before anything else happens.

@@ -15,8 +15,10 @@ use super::trust::Trust;
 use crate::cli::LinkEncryption;
 use crate::decode::DecodeError;
 use crate::identity::ObjectKind;
+use crate::memory;
 use crate::model::{Cookie, Event, Timestamp};
 use crate::probe::{Canary, Probe};
+use crate::protocol;
 use crate::sink::health::{Blocker, Heartbeat};
 use crate::sink::{Metrics, Sinks};
 
@@ -101,6 +103,7 @@ impl Observation {
                 kept = now;
                 clock = clock::offset();
                 self.keep_house(clock);
+                memory::wipe_stack();
             }
             if now - swept >= SWEEP {
                 swept = now;
@@ -212,6 +215,7 @@ impl Observation {
         self.probe.repeats().retain(|cookie| self.pipeline.knows(cookie), now);
         let refused = self.pipeline.refused_flows();
         self.metrics.lost_total("conntrack", refused);
+        self.metrics.lost_total("protocol", protocol::crowded_out());
         if refused > 0 {
             self.pipeline.lost_evidence();
         }

@@ -19,10 +19,12 @@ mod posture_metrics;
 pub mod query;
 mod rate;
 mod reference;
+mod refusal;
 mod socket;
 mod store;
 pub mod table;
 mod text;
+mod visitors;
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -46,6 +46,8 @@ pub struct DaemonBuilder {
     seccomp: Option<&'static str>,
     cgroup_root: Option<PathBuf>,
     patience: Option<Duration>,
+    environment: Vec<(String, String)>,
+    stdout: Option<PathBuf>,
 }
 
 type Rewrite = Box<dyn Fn(&str) -> String>;
@@ -124,6 +126,19 @@ impl DaemonBuilder {
         self
     }
 
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Where its stdout goes, instead of what [`Daemon::records`] reads.
+    #[must_use]
+    pub fn stdout(mut self, path: &Path) -> Self {
+        self.stdout = Some(path.to_owned());
+        self
+    }
+
     /// More arguments of `observer run`.
     #[must_use]
     pub fn arguments<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
@@ -148,6 +163,7 @@ impl DaemonBuilder {
             }
         };
         command.args(["run", "--seccomp", self.seccomp.unwrap_or("kill")]);
+        command.envs(self.environment).current_dir(directory.path());
         for variable in API_SERVER_VARIABLES {
             command.env_remove(variable);
         }
@@ -174,7 +190,11 @@ impl DaemonBuilder {
         }
         command.args(&self.arguments);
         let output = |name: &str| File::create(directory.path().join(name));
-        command.stdin(Stdio::null()).stdout(output("stdout")?).stderr(output("stderr")?);
+        let stdout = match &self.stdout {
+            None => output("stdout")?,
+            Some(path) => File::options().append(true).create(true).open(path)?,
+        };
+        command.stdin(Stdio::null()).stdout(stdout).stderr(output("stderr")?);
         let child = command.spawn().with_context(|| format!("{command:?}"))?;
         let mut daemon = Daemon { child, directory, listen, socket, patience: self.patience };
         daemon.wait_for_answer(if self.unready { "/healthz" } else { "/readyz" })?;

@@ -4,6 +4,7 @@ pub mod capture;
 mod daemon;
 mod directory;
 pub mod documents;
+pub mod downloads;
 pub mod hostile;
 pub mod needles;
 pub mod programs;

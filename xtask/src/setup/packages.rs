@@ -43,7 +43,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 34] = [
+const TOOLS: [Tool; 35] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -75,6 +75,7 @@ const TOOLS: [Tool; 34] = [
     tool("zsh", "zsh", false),
     tool("fish", "fish", false),
     tool("script", "bsdutils", false),
+    tool("faketime", "faketime", false),
     tool("qemu-system-x86_64", "qemu-system-x86", false),
     tool("busybox", "busybox-static", false),
     tool("xz", "xz-utils", false),
