@@ -18,6 +18,10 @@ pub mod verb {
     pub const FRAMES_RECEIVED: u32 = 5;
     /// The same, of what this end sends alone.
     pub const FRAMES_SENT: u32 = 6;
+    /// What the client says again is a request that needs but be counted, in the slot `slot`: the segment that ended
+    /// at the sequence number `argument` was one whole request, and the server, whose last answer ended at `other`,
+    /// had answered it when it spoke next.
+    pub const COUNT: u32 = 7;
 }
 
 /// One slot. The kernel acts on it only where `cookie` is the socket's own, so two sockets that share a slot cost
@@ -30,7 +34,7 @@ pub struct Control {
     pub verb: u32,
     pub argument: u32,
     pub other: u32,
-    pub padding: u32,
+    pub slot: u32,
 }
 
 const _: () = assert!(size_of::<Control>() == 24);

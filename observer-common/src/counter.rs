@@ -14,16 +14,19 @@ pub enum Counter {
     LostConversations = 3,
     /// Segments whose bytes could not be read.
     UnreadableSegments = 4,
+    /// Payload records that were left out because the ring was filling up, to keep room for what matters more.
+    SampledPayloads = 5,
 }
 
 impl Counter {
     /// All of them, by index.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::LostConnections,
         Self::LostPayloads,
         Self::LostSockets,
         Self::LostConversations,
         Self::UnreadableSegments,
+        Self::SampledPayloads,
     ];
 
     /// The value of the metric label `stage`.
@@ -35,6 +38,7 @@ impl Counter {
             Self::LostSockets => "kernel_socket",
             Self::LostConversations => "kernel_conversation",
             Self::UnreadableSegments => "kernel_unreadable",
+            Self::SampledPayloads => "kernel_sampled",
         }
     }
 }

@@ -40,6 +40,12 @@ pub mod flag {
     pub const WALKED: u16 = 1 << 9;
     /// The bytes passed the loopback interface: both ends are in one network namespace.
     pub const LOOPBACK: u16 = 1 << 10;
+    /// The segment says, byte for byte, what the client's last one said.
+    pub const AGAIN: u16 = 1 << 11;
+    /// In the kernel alone: the other end reports this connection, and this one says nothing of it.
+    pub const MUTED: u16 = 1 << 13;
+    /// Requests were counted before these bytes, and are no longer: see [`super::super::Repeats`].
+    pub const COUNTED: u16 = 1 << 12;
 }
 
 /// TCP states as `include/net/tcp_states.h` numbers them (UAPI through `BPF_TCP_*`).

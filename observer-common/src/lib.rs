@@ -8,6 +8,7 @@
 mod control;
 mod counter;
 mod event;
+mod repeats;
 mod socket;
 
 pub use control::{CONTROL_SLOTS, Control, control_slot, verb};
@@ -16,8 +17,9 @@ pub use event::{
     BURST_CHUNK, Data, Header, LARGE_CHUNK, MEDIUM_CHUNK, SMALL_CHUNK, TOKEN_CHUNK, TcpClose, TcpOpen, Tuple,
     UdpOpen, flag, kind, tcp_state,
 };
+pub use repeats::{HASH_KEY_WORDS, LONGEST_REPEAT, REPEAT_SLOTS, Repeated, Repeats, counting};
 pub use socket::{
-    Direction, PARKING_SLOTS, Parked, Socket, Stream, UdpConversation, UdpKey, continuation, mode,
+    Direction, PARKING_SLOTS, Parked, Socket, Stream, TWIN_SLOTS, UdpConversation, UdpKey, continuation, mode,
 };
 
 /// Settings that the daemon writes into the kernel programs before it loads them.
@@ -30,6 +32,8 @@ pub struct Settings {
     pub server_allowance: u32,
     /// The daemon drains the ring by the clock; with this many bytes waiting it is woken.
     pub wake_at: u32,
+    /// Not 0: a client's end ships although its server's end on this node does.
+    pub both_ends: u32,
 }
 
 impl Settings {
@@ -49,6 +53,7 @@ impl Default for Settings {
             client_allowance: Self::DEFAULT_CLIENT_ALLOWANCE,
             server_allowance: Self::DEFAULT_SERVER_ALLOWANCE,
             wake_at: Self::DEFAULT_WAKE_AT,
+            both_ends: 0,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What the kernel programs remember of a socket.
 
+use crate::Repeated;
+
 /// Who spoke last, as seen from this socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -64,9 +66,10 @@ pub struct Socket {
     pub last_speaker: u32,
     /// Of the programs' own use while they look at a segment.
     pub scratch: u32,
+    pub repeated: Repeated,
 }
 
-const _: () = assert!(size_of::<Socket>() == 128);
+const _: () = assert!(size_of::<Socket>() == 168);
 
 /// Segments of one HTTP/2 connection that arrived ahead of a hole, until that is filled: their frames can only be read
 /// in order. Lies in a slot of its own, chosen by the cookie.
@@ -98,6 +101,9 @@ pub mod continuation {
     pub const PARKED: u32 = 1;
     pub const COUNT: u32 = 2;
 }
+
+/// Connections within this node between their establishment and their client's first byte: 128 KiB. A power of two.
+pub const TWIN_SLOTS: u32 = 1 << 14;
 
 /// Reordering mends itself in microseconds, so a few slots serve a node: 2.1 MiB in all. A power of two.
 pub const PARKING_SLOTS: u32 = 8;

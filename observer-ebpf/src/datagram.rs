@@ -62,8 +62,16 @@ pub fn seen<const SENT: bool>(ctx: &SkBuffContext) {
     if udp.payload_len > 0 {
         let take = if udp.payload_len < FIRST_DATAGRAM { udp.payload_len } else { FIRST_DATAGRAM };
         let left_out = udp.payload_len - take;
-        let about =
-            About { kind: kind::UDP_DATA, flags, cookie, cgroup, sequence: 0, left_out, tuple: Some(&tuple) };
+        let about = About {
+            kind: kind::UDP_DATA,
+            flags,
+            cookie,
+            cgroup,
+            sequence: 0,
+            left_out,
+            first: true,
+            tuple: Some(&tuple),
+        };
         emit_bytes(ctx.skb.skb, &about, udp.payload_at, take);
     }
 }

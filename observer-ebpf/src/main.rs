@@ -19,6 +19,8 @@ mod packet;
 #[cfg(target_arch = "bpf")]
 mod parking;
 #[cfg(target_arch = "bpf")]
+mod repeats;
+#[cfg(target_arch = "bpf")]
 mod ring;
 #[cfg(target_arch = "bpf")]
 mod segment;
@@ -28,6 +30,8 @@ mod sock_ops;
 mod socket;
 #[cfg(target_arch = "bpf")]
 mod stranger;
+#[cfg(target_arch = "bpf")]
+mod twins;
 #[cfg(target_arch = "bpf")]
 mod walk;
 

@@ -5,8 +5,8 @@ use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, ProgramArray, RingBuf};
 use observer_common::{
-    CONTROL_SLOTS, Control, Counter, PARKING_SLOTS, Parked, Settings, Socket, UdpConversation, UdpKey,
-    continuation, control_slot,
+    CONTROL_SLOTS, Control, Counter, HASH_KEY_WORDS, PARKING_SLOTS, Parked, REPEAT_SLOTS, Repeats, Settings,
+    Socket, UdpConversation, UdpKey, continuation, control_slot,
 };
 
 /// Everything the daemon learns comes through here.
@@ -40,12 +40,27 @@ const BPF_F_MMAPABLE: u32 = 1 << 10;
 #[map]
 static CONTROLS: Array<Control> = Array::with_max_entries(CONTROL_SLOTS, BPF_F_MMAPABLE);
 
+/// Requests that are counted instead of shipped; mapped into the daemon's memory.
+#[map]
+pub static REPEATS: Array<Repeats> = Array::with_max_entries(REPEAT_SLOTS, BPF_F_MMAPABLE);
+
 #[unsafe(no_mangle)]
 static SETTINGS: Global<Settings> = Global::new(Settings {
     client_allowance: Settings::DEFAULT_CLIENT_ALLOWANCE,
     server_allowance: Settings::DEFAULT_SERVER_ALLOWANCE,
     wake_at: Settings::DEFAULT_WAKE_AT,
+    both_ends: 0,
 });
+
+/// Nobody who sends bytes knows it, so nobody can make two segments that pass for one another.
+#[unsafe(no_mangle)]
+static HASH_KEY: [u64; HASH_KEY_WORDS] = [0; HASH_KEY_WORDS];
+
+#[inline(always)]
+pub fn hash_key(index: usize) -> u64 {
+    // The daemon writes it before it loads the programs: the compiler must not take it for zeros.
+    unsafe { (&raw const HASH_KEY).cast::<u64>().add(index).read_volatile() }
+}
 
 #[inline(always)]
 pub fn settings() -> Settings {

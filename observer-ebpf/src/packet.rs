@@ -1,5 +1,10 @@
-//! Reading a packet's headers. The bytes come from `bpf_skb_load_bytes`: what TCP carries is never linear here.
+//! Reading a packet's headers. Those of TCP lie in the packet's linear part, where the stack has just read or written
+//! them, and are read in place; the others, and what they carry, come from `bpf_skb_load_bytes`.
 
+use core::arch::asm;
+use core::mem::offset_of;
+
+use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::programs::SkBuffContext;
 use observer_common::Tuple;
 
@@ -84,6 +89,83 @@ pub fn addresses(ctx: &SkBuffContext, sent: bool, tuple: &mut Tuple) -> Option<u
 #[inline(always)]
 pub fn ports(source: u16, destination: u16, sent: bool, tuple: &mut Tuple) {
     (tuple.local_port, tuple.remote_port) = if sent { (source, destination) } else { (destination, source) };
+}
+
+/// The TCP header of a packet that carries one.
+#[inline(always)]
+pub fn tcp_header(ctx: &SkBuffContext) -> Option<Tcp> {
+    match in_place(ctx) {
+        Some(tcp) => Some(tcp),
+        None => tcp(ctx, transport_at(ctx)?),
+    }
+}
+
+/// `None` where the header is not in the linear part, or comes after IPv6 extension headers.
+#[inline(always)]
+fn in_place(ctx: &SkBuffContext) -> Option<Tcp> {
+    const SHORTEST: usize = 20;
+    const IPV6: usize = 40;
+    let skb = ctx.skb.skb;
+    let start = pointer::<{ offset_of!(__sk_buff, data) }>(skb);
+    let end = pointer::<{ offset_of!(__sk_buff, data_end) }>(skb);
+    if start + SHORTEST > end {
+        return None;
+    }
+    let first = byte::<0>(start);
+    let at = if first >> 4 == 4 {
+        usize::from(first & 0xf) * 4
+    } else if u32::from(byte::<6>(start)) == IPPROTO_TCP {
+        IPV6
+    } else {
+        return None;
+    };
+    let header = start + at;
+    if header + SHORTEST > end {
+        return None;
+    }
+    let payload_at = at as u32 + u32::from(byte::<12>(header) >> 4) * 4;
+    Some(Tcp {
+        source_port: u16::from_be(word::<0>(header) as u16),
+        destination_port: u16::from_be((word::<0>(header) >> 16) as u16),
+        sequence: u32::from_be(word::<4>(header)),
+        acknowledged: u32::from_be(word::<8>(header)),
+        flags: byte::<13>(header),
+        payload_at,
+        payload_len: ctx.len().saturating_sub(payload_at),
+    })
+}
+
+/// A field of the context that the verifier takes for a pointer, if it is loaded like this.
+#[inline(always)]
+fn pointer<const OFFSET: usize>(skb: *const __sk_buff) -> usize {
+    let value: usize;
+    unsafe {
+        asm!("{value} = *(u32 *)({skb} + {offset})", skb = in(reg) skb, offset = const OFFSET,
+             value = out(reg) value, options(pure, readonly, nostack, preserves_flags));
+    }
+    value
+}
+
+// Headers are not aligned, and bytes that are put together cost more than a load.
+
+#[inline(always)]
+fn word<const OFFSET: usize>(at: usize) -> u32 {
+    let value: u64;
+    unsafe {
+        asm!("{value} = *(u32 *)({at} + {offset})", at = in(reg) at, offset = const OFFSET,
+             value = out(reg) value, options(pure, readonly, nostack, preserves_flags));
+    }
+    value as u32
+}
+
+#[inline(always)]
+fn byte<const OFFSET: usize>(at: usize) -> u8 {
+    let value: u64;
+    unsafe {
+        asm!("{value} = *(u8 *)({at} + {offset})", at = in(reg) at, offset = const OFFSET,
+             value = out(reg) value, options(pure, readonly, nostack, preserves_flags));
+    }
+    value as u8
 }
 
 #[inline(always)]

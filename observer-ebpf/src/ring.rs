@@ -26,6 +26,27 @@ pub fn wake() -> u64 {
     }
 }
 
+/// Whether there is room for payload. More than half full, the ring takes the first bytes of each connection, which tell
+/// what it is, and of the others what falls into every eighth millisecond: that samples all edges alike. The last eighth
+/// is for connections, so that who talked to whom is still known.
+#[inline(always)]
+fn has_room(first: bool) -> bool {
+    let waiting = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
+    let eighth = u64::from(settings().wake_at);
+    if waiting < 4 * eighth {
+        return true;
+    }
+    let sampled = first || (now() >> MILLISECOND) & 7 == 0;
+    if !sampled || waiting >= 7 * eighth {
+        count(Counter::SampledPayloads);
+        return false;
+    }
+    true
+}
+
+/// In bits of nanoseconds, roughly.
+const MILLISECOND: u32 = 20;
+
 #[inline(always)]
 pub fn now() -> u64 {
     unsafe { bpf_ktime_get_ns() }
@@ -65,6 +86,8 @@ pub struct About<'a> {
     pub cgroup: u64,
     pub sequence: u32,
     pub left_out: u32,
+    /// Nobody has said anything before.
+    pub first: bool,
     /// Only where the socket's own record does not tell it.
     pub tuple: Option<&'a Tuple>,
 }
@@ -88,6 +111,9 @@ pub const BURST_ROOM: usize = BURST_CHUNK - FIXED;
 /// Emits `len` (at most [`LARGE_ROOM`]) bytes of the packet from `at` on, in the smallest class that holds them.
 #[inline(always)]
 pub fn emit_bytes(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> bool {
+    if !has_room(about.first) {
+        return false;
+    }
     let emitted = if len as usize <= SMALL_ROOM {
         emit_chunk::<SMALL_ROOM>(skb, about, at, len)
     } else if len as usize <= MEDIUM_ROOM {
@@ -109,6 +135,9 @@ pub fn emit_burst(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> 
     if len as usize <= LARGE_ROOM {
         return emit_bytes(skb, about, at, len);
     }
+    if !has_room(about.first) {
+        return false;
+    }
     let emitted = emit_chunk::<BURST_ROOM>(skb, about, at, len);
     if !emitted {
         count(Counter::LostPayloads);
@@ -119,6 +148,9 @@ pub fn emit_burst(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> 
 /// The same, of [`LARGE_ROOM`] bytes.
 #[inline(always)]
 pub fn emit_full(skb: *mut __sk_buff, about: &About<'_>, at: u32) -> bool {
+    if !has_room(about.first) {
+        return false;
+    }
     let emitted = emit_chunk::<LARGE_ROOM>(skb, about, at, LARGE_ROOM as u32);
     if !emitted {
         count(Counter::LostPayloads);

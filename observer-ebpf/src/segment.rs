@@ -12,7 +12,7 @@ use crate::field::field;
 use crate::maps::{settings, take_control};
 use crate::packet::{self, TCP_FIN, TCP_RST, TCP_SYN, Tcp};
 use crate::ring::{About, LARGE_ROOM, emit, emit_bytes, emit_full, write_header};
-use crate::{parking, socket, walk};
+use crate::{parking, repeats, socket, twins, walk};
 
 /// Longest packet that can be a bare RST: IPv6 and TCP headers with all their options.
 const LONGEST_BARE_SEGMENT: u32 = 40 + 60;
@@ -23,8 +23,10 @@ pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socke
     let known = unsafe { &mut *socket };
     if known.done != 0 {
         // How it ends is still worth knowing, and a segment that says so is short.
-        if ctx.len() <= LONGEST_BARE_SEGMENT
-            && let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at))
+        let tells_end = !SENT || known.flags & u32::from(flag::MIDSTREAM) != 0;
+        if tells_end
+            && ctx.len() <= LONGEST_BARE_SEGMENT
+            && let Some(tcp) = packet::tcp_header(ctx)
         {
             note_end::<SENT>(ctx, known, tcp.flags);
         }
@@ -33,7 +35,7 @@ pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socke
     if known.cgroup == 0 {
         known.cgroup = unsafe { bpf_skb_cgroup_id(ctx.skb.skb) };
     }
-    let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return false };
+    let Some(tcp) = packet::tcp_header(ctx) else { return false };
     if tcp.flags & TCP_SYN != 0 {
         if SENT {
             // The name of the connection, which Fast Open's data would shift.
@@ -56,7 +58,7 @@ pub fn of_known_socket<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socke
 #[inline(always)]
 pub fn of_walked<const SENT: bool>(ctx: &SkBuffContext, socket: *mut Socket) -> bool {
     let known = unsafe { &mut *socket };
-    let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return false };
+    let Some(tcp) = packet::tcp_header(ctx) else { return false };
     let is_due = walk_over::<SENT>(ctx, known, &tcp);
     note_end::<SENT>(ctx, known, tcp.flags);
     is_due
@@ -143,13 +145,18 @@ pub fn payload<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, tcp: 
         }
     }
     let is_client = socket.flags & u32::from(flag::CLIENT) != 0;
+    if is_client && socket.last_speaker == 0 && twins::has_server_here(socket) && settings().both_ends == 0 {
+        socket.done = 1;
+        socket.flags |= u32::from(flag::MUTED);
+        return false;
+    }
     let client_speaks = forget(&mut socket.scratch, u32::from(is_client == SENT)) != 0;
     let direction = if SENT { Direction::Sent } else { Direction::Received } as u32;
     let turn = u32::from(socket.last_speaker != direction);
     if SENT {
         catch_up(&mut socket.received, tcp.acknowledged);
     }
-    let about = about::<SENT>(socket);
+    let mut about = about::<SENT>(socket);
     let (stream, other) = if SENT {
         (&mut socket.sent, &mut socket.received)
     } else {
@@ -169,6 +176,11 @@ pub fn payload<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, tcp: 
         recognise(ctx, stream, other, tcp, client_speaks, socket.last_speaker == 0);
     }
     let turn = forget(&mut socket.scratch, turn) != 0;
+    match repeat::<SENT>(ctx, socket, tcp, turn, client_speaks) {
+        Ok(()) => return false,
+        Err(flags) => about.flags |= flags,
+    }
+    let stream = if SENT { &mut socket.sent } else { &mut socket.received };
     if in_order {
         // Otherwise the turn's first bytes are still to come.
         socket.last_speaker = direction;
@@ -187,7 +199,41 @@ pub fn payload<const SENT: bool>(ctx: &SkBuffContext, socket: &mut Socket, tcp: 
     }
     let shipped = by_allowance(ctx, stream, about, tcp, turn, full);
     note_room(socket, shipped);
+    if SENT {
+        repeats::left_out(socket);
+    }
     false
+}
+
+/// At the server's end: whether the segment was counted, and needs no more; otherwise the flags that its record must
+/// have, too.
+#[inline(always)]
+fn repeat<const SENT: bool>(
+    ctx: &SkBuffContext,
+    socket: &mut Socket,
+    tcp: &Tcp,
+    turn: bool,
+    client_speaks: bool,
+) -> Result<(), u16> {
+    if SENT == client_speaks {
+        return Err(0);
+    }
+    if SENT {
+        if !turn {
+            return Err(0);
+        }
+        repeats::answered(ctx, socket, tcp)?;
+        socket.last_speaker = Direction::Sent as u32;
+        socket.sent.allowance = 0;
+        advance(&mut socket.sent, tcp.sequence.wrapping_add(tcp.payload_len));
+        repeats::left_out(socket);
+    } else {
+        let stream = &socket.received;
+        let alone = turn && stream.mode == mode::BY_ALLOWANCE && tcp.sequence == stream.next;
+        repeats::heard(ctx, socket, tcp, alone && socket.last_speaker != 0)?;
+        socket.last_speaker = Direction::Received as u32;
+    }
+    Ok(())
 }
 
 #[inline(always)]
@@ -234,6 +280,7 @@ fn about<const SENT: bool>(socket: &Socket) -> About<'static> {
         cgroup: socket.cgroup,
         sequence: if SENT { socket.sent.next } else { socket.received.next },
         left_out: 0,
+        first: socket.last_speaker == 0,
         tuple: None,
     }
 }
@@ -378,6 +425,7 @@ fn obey(socket: &mut Socket, word: Control) {
         }
         verb::FRAMES_RECEIVED => frames_at(&mut socket.received, word.argument),
         verb::FRAMES_SENT => frames_at(&mut socket.sent, word.other),
+        verb::COUNT => repeats::begin(socket, word),
         _ => {}
     }
 }

@@ -17,6 +17,7 @@ use observer_common::{Socket, TcpClose, TcpOpen, Tuple, flag, kind, tcp_state};
 use crate::field::{field, ip6};
 use crate::ring::{emit, now, write_header};
 use crate::socket::{AF_INET6, create, lookup, write_ip4, write_ip6};
+use crate::twins;
 
 /// sock_ops programs answer some callbacks through the return value; ours never do.
 const PASS: u32 = 1;
@@ -106,6 +107,8 @@ fn established(ctx: &SockOpsContext, role: u16) {
         });
         if !emitted {
             (*socket).flags |= u32::from(flag::LOSSY);
+        } else if role == flag::SERVER {
+            twins::announce(&*socket);
         }
     }
 }
@@ -151,6 +154,9 @@ fn state_changed(ctx: &SockOpsContext) {
 fn closed(ctx: &SockOpsContext, socket: *mut Socket, old_state: u8) {
     unsafe {
         let role = (*socket).flags as u16;
+        if role & flag::MUTED != 0 {
+            return;
+        }
         // The kernel's counts include SYN and FIN as a byte each, where they were acknowledged or arrived.
         let all_acknowledged =
             field!(ctx.ops, bpf_sock_ops, snd_una) == field!(ctx.ops, bpf_sock_ops, snd_nxt);

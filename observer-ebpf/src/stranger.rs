@@ -37,6 +37,7 @@ pub fn at_listener(ctx: &SkBuffContext) {
         // A SYN takes one sequence number before its data (RFC 7413 section 4.2).
         sequence: tcp.sequence.wrapping_add(u32::from(tcp.flags & TCP_SYN != 0)),
         left_out: 0,
+        first: true,
         tuple: Some(&tuple),
     };
     ship(ctx, about, tcp.payload_at, tcp.payload_len, settings().client_allowance);
@@ -46,7 +47,7 @@ pub fn at_listener(ctx: &SkBuffContext) {
 /// walked over.
 #[inline(always)]
 pub fn of_old_socket<const SENT: bool>(ctx: &SkBuffContext, sk: *mut bpf_sock) -> bool {
-    let Some(tcp) = packet::transport_at(ctx).and_then(|at| packet::tcp(ctx, at)) else { return false };
+    let Some(tcp) = packet::tcp_header(ctx) else { return false };
     if tcp.payload_len == 0 || tcp.flags & (TCP_SYN | TCP_RST | TCP_FIN) != 0 {
         return false;
     }

@@ -10,6 +10,7 @@ mod image;
 mod manifest;
 mod process;
 mod root;
+mod scratch;
 mod setup;
 mod stage;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Sans-IO: events and `now` come in, what there is to do goes out. What a flow means is its session's business,
 //! which the table carries and does not know.
 
+mod counted;
 mod role;
 mod stream;
 mod table;

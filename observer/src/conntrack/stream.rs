@@ -89,6 +89,37 @@ impl Stream {
         }
     }
 
+    /// What lies from `since` to `until` was counted by the kernel; answers how many bytes of that are news. `None`: bytes
+    /// before it are still to come, unless they are `lost`.
+    pub fn counted(
+        &mut self,
+        since: u32,
+        until: u32,
+        lost: bool,
+        deliver: &mut impl FnMut(Piece<'_>),
+    ) -> Option<u64> {
+        let missing = since.wrapping_sub(self.next?) as i32;
+        if missing > 0 {
+            if !lost {
+                return None;
+            }
+            self.skip_to(since, deliver);
+        }
+        let news = until.wrapping_sub(self.next?) as i32;
+        if news <= 0 {
+            return Some(0);
+        }
+        self.next = Some(until);
+        Some(news as u64)
+    }
+
+    /// Nothing before `until` is wanted.
+    pub fn pass(&mut self, until: u32) {
+        if self.next.is_some_and(|next| (until.wrapping_sub(next) as i32) > 0) {
+            self.next = Some(until);
+        }
+    }
+
     /// Gives up on holes that nothing filled in time.
     pub fn tick(&mut self, now: Timestamp, deliver: &mut impl FnMut(Piece<'_>)) {
         while let Some(first) = self.held.first()

@@ -1,10 +1,10 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::role::{Role, role};
 use super::stream::{Piece, Stream};
 use crate::model::{
-    Close, CloseReason, Cookie, Direction, Endpoint, Open, Payload, Timestamp, Transport, UdpClose,
+    Close, CloseReason, Cookie, Direction, Endpoint, HashMap, Open, Payload, Timestamp, Transport, UdpClose,
 };
 
 /// Bounds of the table.
@@ -65,10 +65,10 @@ pub struct Flow<S> {
     pub loopback: bool,
     pub twin: Option<Twin>,
     pub stage: Stage,
-    pub closed: Option<Close>,
+    pub closed: Option<Box<Close>>,
     pub last_seen: Timestamp,
-    received: Stream,
-    sent: Stream,
+    pub(super) received: Stream,
+    pub(super) sent: Stream,
     start: Option<(u32, u32)>,
     pub session: S,
 }
@@ -113,7 +113,8 @@ struct Orphan {
 /// The flows of a node.
 pub struct Table<S> {
     settings: Settings,
-    flows: HashMap<Cookie, Flow<S>>,
+    /// Boxed: a table that grows by doubling holds as much emptiness as flows.
+    pub(super) flows: HashMap<Cookie, Box<Flow<S>>>,
     /// UDP: one socket has many peers.
     conversations: HashMap<(Cookie, Endpoint), Flow<S>>,
     /// Clients' ends that wait, by (first byte they send, first byte they receive).
@@ -129,9 +130,9 @@ impl<S: Default> Table<S> {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            flows: HashMap::new(),
-            conversations: HashMap::new(),
-            waiting: HashMap::new(),
+            flows: HashMap::default(),
+            conversations: HashMap::default(),
+            waiting: HashMap::default(),
             orphans: VecDeque::new(),
             restless: Vec::new(),
             refused: 0,
@@ -215,7 +216,7 @@ impl<S: Default> Table<S> {
             }
         }
         match flow.transport {
-            Transport::Tcp => drop(self.flows.insert(flow.cookie, flow)),
+            Transport::Tcp => drop(self.flows.insert(flow.cookie, Box::new(flow))),
             Transport::Udp => drop(self.conversations.insert((flow.cookie, flow.remote), flow)),
         }
         twin
@@ -272,7 +273,7 @@ impl<S: Default> Table<S> {
                 self.keep_orphan(payload, local, remote);
                 return None;
             }
-            (Transport::Tcp, _) => self.flows.get_mut(&payload.cookie)?,
+            (Transport::Tcp, _) => self.flows.get_mut(&payload.cookie)?.as_mut(),
             (Transport::Udp, ends) => self.conversations.get_mut(&(payload.cookie, ends?.1))?,
         };
         flow.cgroup = flow.cgroup.or(payload.cgroup);
@@ -340,7 +341,7 @@ impl<S: Default> Table<S> {
         flow.last_seen = close.time;
         for direction in [Direction::Received, Direction::Sent] {
             let from_client = flow.from_client(direction);
-            let Flow { received, sent, session, start, .. } = &mut *flow;
+            let Flow { received, sent, session, start, .. } = flow.as_mut();
             let (stream, total) = match direction {
                 Direction::Received => (received, close.bytes_received),
                 Direction::Sent => (sent, close.bytes_sent),
@@ -352,9 +353,9 @@ impl<S: Default> Table<S> {
                 stream.end_at(first, total, &mut deliver);
             }
         }
-        flow.closed = Some(close);
+        flow.closed = Some(Box::new(close));
         match flow.stage {
-            Stage::Reporting => self.flows.remove(&cookie),
+            Stage::Reporting => self.flows.remove(&cookie).map(|flow| *flow),
             Stage::Waiting { .. } => None,
         }
     }
@@ -378,7 +379,7 @@ impl<S: Default> Table<S> {
             sent: Stream::default(),
             start: None,
             session: S::default(),
-            closed: Some(close),
+            closed: Some(Box::new(close)),
         }
     }
 
@@ -386,7 +387,7 @@ impl<S: Default> Table<S> {
     pub fn close_udp(&mut self, close: &UdpClose) -> Option<Flow<S>> {
         let mut flow = self.conversations.remove(&(close.cookie, close.remote))?;
         flow.last_seen = close.last;
-        flow.closed = Some(Close {
+        flow.closed = Some(Box::new(Close {
             cookie: close.cookie,
             time: close.last,
             opened: flow.opened,
@@ -398,7 +399,7 @@ impl<S: Default> Table<S> {
             bytes_sent: close.bytes_sent,
             bytes_received: close.bytes_received,
             reason: CloseReason::Unknown,
-        });
+        }));
         Some(flow)
     }
 
@@ -414,7 +415,7 @@ impl<S: Default> Table<S> {
             let Some(flow) = self.flows.get_mut(cookie) else { return false };
             for direction in [Direction::Received, Direction::Sent] {
                 let from_client = flow.from_client(direction);
-                let Flow { received, sent, session, .. } = &mut *flow;
+                let Flow { received, sent, session, .. } = flow.as_mut();
                 let stream = if direction == Direction::Received { received } else { sent };
                 stream.tick(now, &mut |piece| deliver(session, from_client, piece));
             }
@@ -440,7 +441,7 @@ impl<S: Default> Table<S> {
         }
         let (start, over) = (flow.start, flow.closed.is_some());
         self.stop_waiting(cookie, start);
-        if over { self.flows.remove(&cookie) } else { None }
+        if over { self.flows.remove(&cookie).map(|flow| *flow) } else { None }
     }
 
     /// It is not known yet whether the server of a client's end reports: [`Self::tick`] answers it again at `until`.
@@ -455,7 +456,7 @@ impl<S: Default> Table<S> {
     pub fn remove(&mut self, cookie: Cookie) -> Option<Flow<S>> {
         let flow = self.flows.remove(&cookie)?;
         self.stop_waiting(cookie, flow.start);
-        Some(flow)
+        Some(*flow)
     }
 
     /// Two connections may have the same numbers by chance: the later one's entry is not the earlier one's to drop.
@@ -474,11 +475,11 @@ impl<S: Default> Table<S> {
 
     #[must_use]
     pub fn get(&self, cookie: Cookie) -> Option<&Flow<S>> {
-        self.flows.get(&cookie)
+        self.flows.get(&cookie).map(Box::as_ref)
     }
 
     pub fn get_mut(&mut self, cookie: Cookie) -> Option<&mut Flow<S>> {
-        self.flows.get_mut(&cookie)
+        self.flows.get_mut(&cookie).map(Box::as_mut)
     }
 
     pub fn conversation_mut(&mut self, cookie: Cookie, remote: Endpoint) -> Option<&mut Flow<S>> {
@@ -486,6 +487,6 @@ impl<S: Default> Table<S> {
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Flow<S>> {
-        self.flows.values_mut().chain(self.conversations.values_mut())
+        self.flows.values_mut().map(Box::as_mut).chain(self.conversations.values_mut())
     }
 }

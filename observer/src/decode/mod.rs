@@ -83,6 +83,8 @@ pub fn event(record: &[u8], clock: ClockOffset) -> Result<Event<'_>, DecodeError
                 walked: header.flags & flag::WALKED != 0,
                 lossy: header.flags & flag::LOSSY != 0,
                 loopback: header.flags & flag::LOOPBACK != 0,
+                again: header.flags & flag::AGAIN != 0,
+                counted: header.flags & flag::COUNTED != 0,
                 ends: (at_listener || header.kind == kind::UDP_DATA).then_some(ends),
                 at_listener,
             }))

@@ -6,10 +6,7 @@ use super::error::GraphError;
 use super::policies::Policies;
 use super::policy::Policy;
 use super::service_graph::{Client, Edge, Exception, Server, ServiceGraph};
-use crate::model::Timestamp;
-
-/// Names are hashed several times a flow. They come from the cluster's own objects: a quick hash with a random seed will do.
-pub(super) type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
+use crate::model::{HashMap, Timestamp};
 
 /// Edges of all graphs together; each is some hundred bytes.
 pub const MAX_EDGES: usize = 100_000;

@@ -1,12 +1,12 @@
 //! What meshes know of a flow's ends: names in certificates, and where mutual TLS is asked for.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::condition::Truth;
 use super::evaluate::Query;
 use super::pattern::Pattern;
 use super::selector::Selector;
+use crate::model::HashMap;
 
 /// Meshes call their trust domain so unless told otherwise.
 const TRUST_DOMAIN: &str = "cluster.local";

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::compile::HashMap;
 use super::condition::{HTTP_UNSEEN, Truth};
 use super::evaluate::Query;
 use super::policy::{Action, Direction, Policy, SourceKind};
-use crate::model::{DeclarationStatus, Identity, Pod};
+use crate::model::{DeclarationStatus, HashMap, Identity, Pod};
 
 /// All imported policies, by whom they may govern.
 #[derive(Debug, Default)]

@@ -1,11 +1,10 @@
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::tenure::Span;
-use crate::model::{Pod, Timestamp, Uid};
+use crate::model::{HashMap, Pod, Timestamp, Uid};
 
 /// How many holders of one address are remembered; the oldest gives way, and that is counted.
 pub(super) const MAX_HOLDERS: usize = 8;

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
@@ -6,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::Timestamp;
+use crate::model::{HashMap, Timestamp};
 
 /// Directories that are remembered; those beyond are not found, and are counted.
 pub const MAX_CGROUPS: usize = 65_536;
@@ -57,8 +56,8 @@ impl CgroupTree {
         fs::read_dir(root)?;
         let mut tree = Self {
             root: root.to_owned(),
-            paths: HashMap::new(),
-            missing: HashMap::new(),
+            paths: HashMap::default(),
+            missing: HashMap::default(),
             scanned: now,
             counts: CgroupCounts::default(),
         };

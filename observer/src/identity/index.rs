@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use super::objects::{Metadata, Object, ObjectKind, PodObject};
 use super::pods::Pods;
 use super::services::{Key, ServiceMatch, Services};
 use super::templates::Templates;
-use crate::model::{Identity, Label, Link, Pod, PodIps, Timestamp, Transport, Uid};
+use crate::model::{HashMap, Identity, Label, Link, Pod, PodIps, Timestamp, Transport, Uid};
 
 /// Namespaces and ServiceAccounts, of which only the names are kept.
 pub const MAX_NAMES: usize = 200_000;
@@ -84,7 +83,7 @@ impl Index {
             nodes: Nodes::new(settings.cluster_cidrs),
             services: Services::default(),
             namespaces: Namespaces::default(),
-            service_accounts: HashMap::new(),
+            service_accounts: HashMap::default(),
             lists: Lists::default(),
         }
     }

@@ -1,8 +1,7 @@
-use std::collections::HashMap;
-
 use super::index::MAX_NAMES;
 use super::malformed::{Malformed, Problem};
 use super::objects::ObjectKind;
+use crate::model::HashMap;
 
 /// Which list an object was last part of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

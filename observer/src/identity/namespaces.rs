@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::index::MAX_NAMES;
@@ -6,7 +5,7 @@ use super::intern::Interner;
 use super::lists::{Mark, keep_listed};
 use super::malformed::{Malformed, Problem};
 use super::objects::Metadata;
-use crate::model::Label;
+use crate::model::{HashMap, Label};
 
 /// Labels of all namespaces together: ten for each of 10,000, as many as Kubernetes is made for. Each is some 100 bytes at
 /// most where its text is nobody else's.

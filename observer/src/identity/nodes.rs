@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -7,6 +6,7 @@ use ipnet::IpNet;
 use super::lists::Mark;
 use super::malformed::{Malformed, Problem, parse_cidr, parse_ip};
 use super::node_objects::{CiliumNodeObject, NodeObject};
+use crate::model::HashMap;
 
 /// Kubernetes is tested to 5,000.
 pub(super) const MAX_NODES: usize = 20_000;
@@ -47,7 +47,13 @@ impl Wireguard {
 impl Nodes {
     pub(super) fn new(configured: Vec<IpNet>) -> Self {
         let ranges = IpNet::aggregate(&configured);
-        Self { configured, nodes: HashMap::new(), cilium: HashMap::new(), addresses: HashMap::new(), ranges }
+        Self {
+            configured,
+            nodes: HashMap::default(),
+            cilium: HashMap::default(),
+            addresses: HashMap::default(),
+            ranges,
+        }
     }
 
     pub(super) fn apply(

@@ -1,5 +1,5 @@
 use std::borrow::Borrow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::address_history::{AddressHistory, Holder};
 use super::lists::Mark;
 use super::objects::PodObject;
 use super::tenure::{self, Span};
-use crate::model::{Pod, PodIps, Timestamp, Uid};
+use crate::model::{HashMap, Pod, PodIps, Timestamp, Uid};
 
 /// Kubernetes is tested to 150,000 pods a cluster; the rest is room for those that are gone and still asked for.
 pub const MAX_PODS: usize = 200_000;

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,7 +6,7 @@ use super::intern::Interner;
 use super::lists::Mark;
 use super::malformed::{Malformed, Problem, parse_ip};
 use super::objects::{EndpointSliceObject, NumberOrName, ServiceObject};
-use crate::model::{Identity, Label, Transport, Uid};
+use crate::model::{HashMap, Identity, Label, Transport, Uid};
 
 /// The label that ties an EndpointSlice to its Service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";

@@ -48,6 +48,7 @@ pub enum Event<'a> {
     Close(Close),
     Payload(Payload<'a>),
     UdpClose(UdpClose),
+    Repeats(Repeats),
 }
 
 impl Event<'_> {
@@ -59,6 +60,7 @@ impl Event<'_> {
             Self::Close(close) => close.time,
             Self::Payload(payload) => payload.time,
             Self::UdpClose(close) => close.last,
+            Self::Repeats(repeats) => repeats.time,
         }
     }
 }
@@ -103,6 +105,10 @@ pub struct Payload<'a> {
     pub lossy: bool,
     /// They passed the loopback interface: both ends are in one network namespace.
     pub loopback: bool,
+    /// The segment says, byte for byte, what the client's last one said.
+    pub again: bool,
+    /// Requests were counted before it, and are no longer: [`Repeats`] come first.
+    pub counted: bool,
     /// (local, remote), of datagrams and where `at_listener`; otherwise the socket's own event told them.
     pub ends: Option<(Endpoint, Endpoint)>,
     /// The segment met the listener instead of its own socket: `cookie` is the listener's.
@@ -118,6 +124,22 @@ impl fmt::Debug for Payload<'_> {
             .field("len", &self.bytes.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Requests that the kernel counted: each said, byte for byte, what the one before it had said, and was answered with
+/// the same status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeats {
+    pub cookie: Cookie,
+    /// When they were asked for.
+    pub time: Timestamp,
+    /// TCP sequence numbers: where counting began in what the client says, how far it got, and how far the server
+    /// got. `None` if it did not begin.
+    pub counted: Option<(u32, u32, u32)>,
+    /// Answers that were counted since then.
+    pub answers: u32,
+    /// Nothing more is counted.
+    pub over: bool,
 }
 
 /// A TCP connection, or an attempt at one, ended.

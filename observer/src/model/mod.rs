@@ -6,6 +6,7 @@ mod edge;
 mod encryption;
 mod event;
 mod finding;
+mod hash;
 mod identity;
 mod posture;
 mod record;
@@ -16,8 +17,9 @@ pub use authentication::{Authentication, AuthenticationStatus, Scheme, TokenFact
 pub use declaration::{Declaration, DeclarationStatus};
 pub use edge::{EdgeEnd, EdgeKey, EdgePort};
 pub use encryption::{Encryption, EncryptionStatus, Evidence, Link, Mesh, MeshTarget};
-pub use event::{Close, Cookie, Direction, Endpoint, Event, Open, Payload, Transport, UdpClose};
+pub use event::{Close, Cookie, Direction, Endpoint, Event, Open, Payload, Repeats, Transport, UdpClose};
 pub use finding::{FindingKind, FindingSet};
+pub use hash::HashMap;
 pub use identity::{Identity, Kind, Label, OwnLabels, Pod, PodIps, Port, Template, TokenMount, Workload};
 pub use posture::{PostureKind, PostureRow, PostureStatus};
 pub use record::{

@@ -253,14 +253,14 @@ impl RequestCounts {
         }
     }
 
-    pub fn count(&mut self, status: AuthenticationStatus) {
-        self.total += 1;
+    pub fn count(&mut self, status: AuthenticationStatus, times: u64) {
+        self.total += times;
         match status {
-            AuthenticationStatus::None => self.none += 1,
-            AuthenticationStatus::Present => self.present += 1,
-            AuthenticationStatus::Verified => self.verified += 1,
-            AuthenticationStatus::Invalid => self.invalid += 1,
-            AuthenticationStatus::Unknown => self.unknown += 1,
+            AuthenticationStatus::None => self.none += times,
+            AuthenticationStatus::Present => self.present += times,
+            AuthenticationStatus::Verified => self.verified += times,
+            AuthenticationStatus::Invalid => self.invalid += times,
+            AuthenticationStatus::Unknown => self.unknown += times,
         }
     }
 }

@@ -70,6 +70,7 @@ impl Canary {
             Event::Close(close) => close.cookie,
             Event::Payload(payload) => payload.cookie,
             Event::UdpClose(close) => close.cookie,
+            Event::Repeats(repeats) => repeats.cookie,
         };
         let own = self.cookies.contains(&cookie);
         self.seen |= own;

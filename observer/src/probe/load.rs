@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fs::File;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use aya::programs::{CgroupAttachMode, CgroupSkb, Program, ProgramError};
 use aya::sys::SyscallError;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
-use observer_common::{Counter, Settings, UdpConversation, UdpKey, continuation};
+use observer_common::{Counter, HASH_KEY_WORDS, Settings, UdpConversation, UdpKey, continuation};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use thiserror::Error;
 
@@ -19,8 +20,9 @@ use super::CgroupRoot;
 use super::alarm::Alarm;
 use super::control::ControlTable;
 use super::features::{HOOKS, Hook};
+use super::repeats::RepeatTable;
 use crate::decode::{self, ClockOffset, DecodeError};
-use crate::model::{Event, UdpClose};
+use crate::model::{Cookie, Event, Timestamp, UdpClose};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf"));
 
@@ -93,6 +95,7 @@ pub struct Probe {
     // The kernel empties them when nobody holds them any more.
     _continuations: Vec<ProgramArray<MapData>>,
     control: ControlTable,
+    repeats: RepeatTable,
     alarm: Alarm,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     pub hooks: Hooks,
@@ -108,11 +111,12 @@ impl Probe {
     /// The kernel refuses the object or sock_ops.
     pub fn load(root: &CgroupRoot, options: &Options) -> Result<Self, ProbeError> {
         raise_memlock_limit();
-        let Settings { client_allowance, server_allowance, .. } = options.settings;
-        let settings = [client_allowance, server_allowance, options.ring_bytes / 8];
+        let Settings { client_allowance, server_allowance, both_ends, .. } = options.settings;
+        let settings = [client_allowance, server_allowance, options.ring_bytes / 8, both_ends];
         let log_level = if options.diagnostics { aya_log::Level::Debug as u8 } else { 0 };
         let mut ebpf = EbpfLoader::new()
             .override_global("SETTINGS", &settings, true)
+            .override_global("HASH_KEY", &hash_key(), true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("EVENTS", options.ring_bytes)
             .map_max_entries("CONVERSATIONS", options.conversations)
@@ -135,11 +139,10 @@ impl Probe {
         }
 
         let logger = options.diagnostics.then(|| EbpfLogger::init(&mut ebpf).ok()).flatten();
-        let control_map = take(&mut ebpf, "CONTROLS")?;
-        let aya::maps::Map::Array(control_map) = control_map else {
-            return Err(ProbeError::Missing("CONTROLS"));
-        };
-        let control = ControlTable::map(control_map.fd()).map_err(ProbeError::Control)?;
+        let controls = take_array(&mut ebpf, "CONTROLS")?;
+        let control = ControlTable::map(controls.fd()).map_err(ProbeError::Control)?;
+        let repeats = take_array(&mut ebpf, "REPEATS")?;
+        let repeats = RepeatTable::map(repeats.fd()).map_err(ProbeError::Control)?;
         let map_error = |name| move |error: MapError| ProbeError::Map { name, cause: one_line(&error) };
         let ring = RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(map_error("EVENTS"))?;
         Ok(Self {
@@ -150,6 +153,7 @@ impl Probe {
                 .map_err(map_error("CONVERSATIONS"))?,
             _continuations: continuations,
             control,
+            repeats,
             logger,
             hooks,
             _ebpf: ebpf,
@@ -161,14 +165,14 @@ impl Probe {
         &mut self,
         limit: usize,
         clock: ClockOffset,
-        mut handle: impl FnMut(Result<Event<'_>, DecodeError>, &ControlTable),
+        mut handle: impl FnMut(Result<Event<'_>, DecodeError>, &mut RepeatTable),
     ) -> usize {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
         for drained in 0..limit {
             let Some(record) = self.ring.next() else { return drained };
-            handle(decode::event(&record, clock), &self.control);
+            handle(decode::event(&record, clock), &mut self.repeats);
         }
         limit
     }
@@ -181,6 +185,20 @@ impl Probe {
     #[must_use]
     pub fn control(&self) -> &ControlTable {
         &self.control
+    }
+
+    /// Requests that are counted instead of shipped.
+    #[must_use]
+    pub fn repeats(&mut self) -> &mut RepeatTable {
+        &mut self.repeats
+    }
+
+    /// Counts, instead of shipping it, what this socket's client says again: the request that ended at `received`, whose
+    /// answer ended at `sent`, was read.
+    pub fn count(&mut self, cookie: Cookie, received: u32, sent: u32, now: Timestamp) {
+        if let Some(slot) = self.repeats.assign(cookie, now) {
+            self.control.count(cookie, received, sent, slot);
+        }
     }
 
     /// What the kernel programs counted since they were loaded.
@@ -219,6 +237,19 @@ impl Probe {
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, ProbeError> {
     ebpf.take_map(name).ok_or(ProbeError::Missing(name))
+}
+
+fn take_array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, ProbeError> {
+    match take(ebpf, name)? {
+        aya::maps::Map::Array(map) => Ok(map),
+        _ => Err(ProbeError::Missing(name)),
+    }
+}
+
+/// Nobody outside can aim for two segments with the same hash.
+fn hash_key() -> [u64; HASH_KEY_WORDS] {
+    let random = RandomState::new();
+    std::array::from_fn(|index| random.hash_one(index))
 }
 
 /// The programs that others go on in. Without one, HTTP/2 is shipped by allowance and its requests can be `unknown`.

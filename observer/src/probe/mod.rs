@@ -3,11 +3,13 @@
 mod alarm;
 mod canary;
 mod cgroup_root;
-#[expect(unsafe_code, reason = "the control table is memory shared with the kernel")]
 mod control;
 mod examine;
 mod features;
 mod load;
+mod repeats;
+#[expect(unsafe_code, reason = "memory shared with the kernel")]
+mod shared;
 
 pub use canary::{CANARY_COMMAND, Canary, CanaryError, canary_main};
 pub use cgroup_root::{CgroupRoot, CgroupRootError};
@@ -15,3 +17,4 @@ pub use control::ControlTable;
 pub use examine::examine;
 pub use features::{Check, Feature, FeatureState, verdict};
 pub use load::{HookState, Hooks, Options, Probe, ProbeError};
+pub use repeats::RepeatTable;

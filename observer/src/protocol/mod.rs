@@ -70,8 +70,12 @@ pub trait Witness {
     /// What the flow is was found out; told again only when it changes.
     fn classified(&mut self, protocol: Protocol, encryption: &Encryption);
     fn request(&mut self, request: Request<'_>);
+    /// The last request came once more, `times` times.
+    fn repeated(&mut self, times: u64);
     /// The status of a final response (RFC 9110 section 15).
     fn response(&mut self, status: u16);
+    /// The last response came once more, `times` times.
+    fn response_repeated(&mut self, times: u64);
     /// A response said no by other means than its status: gRPC's UNAUTHENTICATED or PERMISSION_DENIED.
     fn refused(&mut self);
     /// Looks at the value of an Authorization field and remembers what it is, until [`Self::forget`].

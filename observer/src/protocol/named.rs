@@ -17,8 +17,16 @@ impl<W: Witness> Witness for Named<'_, W> {
         self.witness.request(request);
     }
 
+    fn repeated(&mut self, times: u64) {
+        self.witness.repeated(times);
+    }
+
     fn response(&mut self, status: u16) {
         self.witness.response(status);
+    }
+
+    fn response_repeated(&mut self, times: u64) {
+        self.witness.response_repeated(times);
     }
 
     fn refused(&mut self) {

@@ -166,6 +166,28 @@ impl Session {
         self.state = State::Done;
     }
 
+    /// Whether what the client said last was one whole request that came by itself and was answered: then the same bytes
+    /// are the same request.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        matches!(&self.state, State::Http1(http1) if http1.is_repeatable())
+    }
+
+    /// The client said the last request again, in so many bytes, and the server has answered in the same way so many
+    /// times since that began.
+    pub fn repeated(&mut self, bytes: u64, answers: u32, witness: &mut impl Witness) {
+        if let State::Http1(http1) = &mut self.state {
+            http1.repeated(bytes, answers, witness);
+        }
+    }
+
+    /// What the client says from now on is read again.
+    pub fn end_repeats(&mut self) {
+        if let State::Http1(http1) = &mut self.state {
+            http1.end_repeats();
+        }
+    }
+
     #[must_use]
     pub fn interest(&self) -> Interest {
         match &self.state {

@@ -4,13 +4,23 @@ use std::collections::VecDeque;
 
 use super::pipeline::Command;
 use super::session::Session;
-use crate::conntrack::Flow;
+use crate::conntrack::{Flow, Role};
 use crate::model::{Direction, Transport};
 use crate::protocol::Interest;
 
 /// Says once what of a socket's bytes is still wanted.
 pub fn tell_kernel(flow: &mut Flow<Session>, commands: &mut VecDeque<Command>) {
     if flow.transport == Transport::Udp || flow.closed.is_some() {
+        return;
+    }
+    let Session { protocol, facts } = &mut flow.session;
+    if facts.again && !facts.count_told && flow.role == Role::Server && protocol.is_repeatable() {
+        facts.count_told = true;
+        if let (Some((_, received)), Some((_, sent))) =
+            (flow.sequence_after(true, 0), flow.sequence_after(false, 0))
+        {
+            commands.push_back(Command::Count { cookie: flow.cookie, received, sent });
+        }
         return;
     }
     match flow.session.protocol.interest() {

@@ -28,6 +28,12 @@ pub struct Place {
     pub remote: Endpoint,
 }
 
+impl Place {
+    pub fn of(flow: &Flow<Session>) -> Self {
+        Self { cookie: flow.cookie, transport: flow.transport, remote: flow.remote }
+    }
+}
+
 /// See the module.
 #[derive(Default)]
 pub struct Late {
@@ -45,7 +51,7 @@ struct Look {
 impl Late {
     /// Takes note of a flow that was just weighed, if it waits.
     pub fn note(&mut self, flow: &Flow<Session>, before: Awaited, now: Timestamp) {
-        let place = Place { cookie: flow.cookie, transport: flow.transport, remote: flow.remote };
+        let place = Place::of(flow);
         match flow.session.facts.identity {
             after if after == before => {}
             Awaited::No => {}

@@ -2,7 +2,7 @@
 
 mod clock;
 mod declaring;
-mod ends;
+pub mod ends;
 mod hearing;
 mod interest;
 mod kept;
@@ -10,11 +10,13 @@ mod late;
 mod ledger;
 mod namespaces;
 mod observe;
-mod pipeline;
+pub mod pipeline;
 mod provenance;
 mod record;
 mod reload;
+mod routine;
 mod session;
+mod shared_encryption;
 mod situation;
 mod standing;
 mod surveyor;

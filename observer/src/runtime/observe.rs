@@ -14,7 +14,7 @@ use super::trust::Trust;
 use crate::cli::LinkEncryption;
 use crate::decode::DecodeError;
 use crate::identity::ObjectKind;
-use crate::model::{Event, Timestamp};
+use crate::model::{Cookie, Event, Timestamp};
 use crate::probe::{Canary, Probe};
 use crate::sink::health::{Blocker, Heartbeat};
 use crate::sink::{Metrics, Sinks};
@@ -51,6 +51,15 @@ pub struct Observation {
     pub reload: Reload,
 }
 
+/// A connection that counted requests may have stopped here, or is over.
+fn ends_counting(event: &Event<'_>) -> Option<Cookie> {
+    match event {
+        Event::Payload(payload) if payload.counted || payload.lossy => Some(payload.cookie),
+        Event::Close(close) => Some(close.cookie),
+        _ => None,
+    }
+}
+
 /// The canary, and what keeps the daemon from being ready until it was seen: whoever waits for readiness must not
 /// take silence for peace.
 pub struct SelfTest {
@@ -78,6 +87,7 @@ impl Observation {
             let now = Instant::now();
             if now - ticked >= TICK {
                 ticked = now;
+                self.count_repeats();
                 self.pipeline.tick(clock::now());
                 self.tell_kernel();
                 self.trust.keep_up(self.pipeline.verifier());
@@ -115,16 +125,24 @@ impl Observation {
 
     fn drain(&mut self, clock: crate::decode::ClockOffset) -> usize {
         let Self { probe, pipeline, metrics, self_test, .. } = self;
-        let drained = probe.drain(BATCH, clock, |event: Result<Event<'_>, DecodeError>, _| match event {
-            Ok(event) if self_test.as_mut().is_some_and(|test| test.canary.claims(&event)) => {}
-            Ok(event) => pipeline.event(event),
-            Err(error) => {
-                tracing::debug!(%error, "undecodable record");
-                metrics.lost("decode", 1);
-                pipeline.lost_evidence();
-                pipeline.seen().missed(clock::now());
-            }
-        });
+        let drained =
+            probe.drain(BATCH, clock, |event: Result<Event<'_>, DecodeError>, repeats| match event {
+                Ok(event) if self_test.as_mut().is_some_and(|test| test.canary.claims(&event)) => {}
+                Ok(event) => {
+                    if let Some(cookie) = ends_counting(&event)
+                        && let Some(counted) = repeats.of(cookie, event.time())
+                    {
+                        pipeline.event(Event::Repeats(counted));
+                    }
+                    pipeline.event(event);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "undecodable record");
+                    metrics.lost("decode", 1);
+                    pipeline.lost_evidence();
+                    pipeline.seen().missed(clock::now());
+                }
+            });
         if let Some(test) = self_test
             && test.canary.seen()
             && test.blocker.take().is_some()
@@ -148,10 +166,25 @@ impl Observation {
                 Command::Resume(cookie, direction, sequence) => {
                     self.probe.control().resume_at(cookie, direction, sequence);
                 }
+                Command::Count { cookie, received, sent } => {
+                    self.probe.count(cookie, received, sent, clock::now());
+                }
                 Command::Frames { cookie, received, sent } => {
                     self.probe.control().frames_at(cookie, received, sent);
                 }
             }
+        }
+    }
+
+    /// What the kernel programs count is looked at by the clock: it costs no record.
+    fn count_repeats(&mut self) {
+        let now = clock::now();
+        for repeats in self.probe.repeats().all(now) {
+            if !self.pipeline.knows(repeats.cookie) {
+                self.probe.repeats().release(repeats.cookie, now);
+                continue;
+            }
+            self.pipeline.event(Event::Repeats(repeats));
         }
     }
 
@@ -217,6 +250,8 @@ impl Observation {
         if let Some(log) = &self.sinks.flow_log {
             log.set_rate(settings.flow_rate);
         }
+        // Requests are read by these settings from now on.
+        self.probe.repeats().recall();
         self.pipeline.index().set_ipsec(settings.link_encryption == Some(LinkEncryption::Ipsec));
         self.pipeline.set(
             settings.credential_headers.clone(),

@@ -32,6 +32,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub enum Command {
     Stop(Cookie),
     Resume(Cookie, Direction, u32),
+    /// What the client says again needs but be counted: up to these sequence numbers both ends were read.
+    Count {
+        cookie: Cookie,
+        received: u32,
+        sent: u32,
+    },
     /// The sequence numbers at which a frame of HTTP/2 starts, of what the socket receives and of what it sends.
     Frames {
         cookie: Cookie,
@@ -84,6 +90,9 @@ impl Pipeline {
                 sinks,
                 node,
                 identity_wait,
+                generation: 0,
+                spare: Vec::new(),
+                unwritten: Vec::new(),
             },
             settings,
             commands: VecDeque::new(),
@@ -98,7 +107,8 @@ impl Pipeline {
         let now = event.time();
         let mut read = |session: &mut Session, client: bool, piece: Piece<'_>| {
             let Session { protocol, facts } = session;
-            let mut scribe = Scribe { facts, verifier: &mut *verifier, keep_paths, now };
+            let spare = &mut world.spare;
+            let mut scribe = Scribe { facts, verifier: &mut *verifier, keep_paths, now, spare };
             protocol.push(client, translate(piece), &settings.protocol, &mut scribe);
         };
         match event {
@@ -112,7 +122,8 @@ impl Pipeline {
                 {
                     if midstream {
                         let Session { protocol, facts } = &mut flow.session;
-                        protocol.attach_midstream(&mut Scribe { facts, verifier, keep_paths, now });
+                        let spare = &mut world.spare;
+                        protocol.attach_midstream(&mut Scribe { facts, verifier, keep_paths, now, spare });
                     }
                     weigh(flow, world, commands, late, now);
                 }
@@ -123,7 +134,8 @@ impl Pipeline {
                 if let Some(flow) = table.payload(&payload, |_, _, _| {}) {
                     let server_port = if flow.role == Role::Server { local.port } else { remote.port };
                     let facts = &mut flow.session.facts;
-                    (facts.protocol, facts.encryption) = protocol::datagram(bytes, server_port);
+                    let (protocol, encryption) = protocol::datagram(bytes, server_port);
+                    (facts.protocol, facts.encryption) = (protocol, encryption.into());
                     facts.classified = true;
                     if world.is_reported_elsewhere(flow, now) == Some(true) {
                         table.remove_conversation(payload.cookie, remote);
@@ -141,8 +153,27 @@ impl Pipeline {
                 if only_data && let Some(flow) = table.get_mut(payload.cookie) {
                     told(flow, true);
                 }
-                if let Some(flow) = table.payload(&payload, &mut read) {
+                let read = |session: &mut Session, client: bool, piece: Piece<'_>| {
+                    if client {
+                        session.facts.again = payload.again;
+                    }
+                    read(session, client, piece);
+                };
+                if let Some(flow) = table.payload(&payload, read) {
                     told(flow, false);
+                    weigh(flow, world, commands, late, now);
+                }
+            }
+            Event::Repeats(repeats) => {
+                if let Some((flow, bytes)) = table.counted(&repeats, &mut read) {
+                    let Session { protocol, facts } = &mut flow.session;
+                    let spare = &mut world.spare;
+                    let mut scribe = Scribe { facts, verifier, keep_paths, now, spare };
+                    protocol.repeated(bytes, repeats.answers, &mut scribe);
+                    if repeats.over {
+                        protocol.end_repeats();
+                        (facts.count_told, facts.again) = (false, false);
+                    }
                     weigh(flow, world, commands, late, now);
                 }
             }
@@ -165,7 +196,8 @@ impl Pipeline {
         let keep_paths = world.keeps_paths();
         let mut read = |session: &mut Session, client: bool, piece: Piece<'_>| {
             let Session { protocol, facts } = session;
-            let mut scribe = Scribe { facts, verifier: &mut *verifier, keep_paths, now };
+            let spare = &mut world.spare;
+            let mut scribe = Scribe { facts, verifier: &mut *verifier, keep_paths, now, spare };
             protocol.push(client, translate(piece), &settings.protocol, &mut scribe);
         };
         let mut over = Vec::new();
@@ -193,6 +225,17 @@ impl Pipeline {
             self.finish(flow, now);
         }
         self.look_at_news(now);
+        self.write();
+    }
+
+    fn write(&mut self) {
+        let mut unwritten = std::mem::take(&mut self.world.unwritten);
+        for place in unwritten.drain(..) {
+            if let Some(flow) = find(&mut self.table, place) {
+                self.world.catch_up(flow);
+            }
+        }
+        self.world.unwritten = unwritten;
     }
 
     /// Weighs what waited for news of who its ends are, and corrects what could not wait longer.
@@ -231,6 +274,7 @@ impl Pipeline {
     /// Nothing more comes: weighs what still waits as it is.
     pub fn stop_waiting(&mut self) {
         self.look_at_news(Timestamp(u64::MAX));
+        self.write();
     }
 
     /// Forgets connections from before our time that have been silent for long. Costs a walk over the table.
@@ -259,13 +303,14 @@ impl Pipeline {
         let Session { protocol, facts } = &mut flow.session;
         if !established {
             facts.classified = true;
-            facts.encryption = Encryption { reason: Some("not-established".into()), ..Encryption::default() };
+            facts.encryption =
+                Encryption { reason: Some("not-established".into()), ..Encryption::default() }.into();
         } else if flow.transport == Transport::Tcp {
-            let verifier = &mut self.verifier;
-            protocol.finish(&mut Scribe { facts, verifier, keep_paths, now: flow.last_seen });
+            let (verifier, spare) = (&mut self.verifier, &mut self.world.spare);
+            protocol.finish(&mut Scribe { facts, verifier, keep_paths, now: flow.last_seen, spare });
         } else if !facts.classified {
             facts.classified = true;
-            facts.encryption = Encryption { reason: Some("no-data".into()), ..Encryption::default() };
+            facts.encryption = Encryption { reason: Some("no-data".into()), ..Encryption::default() }.into();
         }
         // One that was weighed without its ends gets a last chance.
         self.world.correct(&mut flow, &mut self.commands);
@@ -293,11 +338,13 @@ impl Pipeline {
         self.settings.protocol.credential_headers = credential_headers;
         self.settings.both_ends = both_ends;
         self.world.exemptions = exemptions;
+        self.world.generation += 1;
     }
 
     /// What is declared from now on; what was judged stays.
     pub fn set_graph(&mut self, graph: Arc<Graph>) {
         self.world.graph = graph;
+        self.world.generation += 1;
     }
 
     /// Gives the series of edges back that had no flow for `idle` and whose pods are gone; answers how many.
@@ -336,6 +383,12 @@ impl Pipeline {
     #[must_use]
     pub fn exceptions(&self, now: Timestamp) -> (usize, usize) {
         self.world.graph.count_exceptions(now)
+    }
+
+    /// Whether a connection is live.
+    #[must_use]
+    pub fn knows(&self, cookie: Cookie) -> bool {
+        self.table.get(cookie).is_some()
     }
 
     #[must_use]

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::ends::Ends;
 use super::kept::KeptJudgements;
+use super::routine::Routine;
+use super::shared_encryption::SharedEncryption;
 use crate::model::{
     Authentication, AuthenticationStatus, Declaration, Encryption, FindingSet, LastRequest, Protocol,
     RequestCounts, Timestamp, TokenFacts,
@@ -24,7 +26,7 @@ pub struct Session {
 #[derive(Default)]
 pub struct Facts {
     pub protocol: Protocol,
-    pub encryption: Encryption,
+    pub encryption: SharedEncryption,
     /// `protocol` and `encryption` were found out.
     pub classified: bool,
     /// They were found to be something else than they had been taken for.
@@ -35,7 +37,13 @@ pub struct Facts {
     /// Judged, not yet weighed against who sent them to whom.
     pub pending: Vec<Outcome>,
     /// Credentials that may be referred to again.
-    pub kept: KeptJudgements,
+    pub kept: Option<Box<KeptJudgements>>,
+    /// The client's last segment said what the one before it had said.
+    pub again: bool,
+    /// The last request, where it came again: what is counted of it is judged like it.
+    pub last: Option<Box<Outcome>>,
+    /// The kernel was told to count what the client says again.
+    pub count_told: bool,
     pub malformed: Option<&'static str>,
     pub truncated: u64,
 
@@ -44,6 +52,8 @@ pub struct Facts {
     pub edge: Option<Arc<EdgeMetrics>>,
     pub identity: Awaited,
     pub declaration: Option<Declaration>,
+    /// What a request was found to be, for those like it.
+    pub routine: Option<Routine>,
     pub findings: FindingSet,
     pub exempted: FindingSet,
 
@@ -53,6 +63,8 @@ pub struct Facts {
     pub counted: Counted,
     /// The findings of the last record; `None` before the first.
     pub written: Option<FindingSet>,
+    /// That one still waits for its turn.
+    pub unwritten: bool,
     /// The last sequence number that the kernel was told to resume at.
     pub resume_told: Option<u32>,
     /// Where the kernel was last told that HTTP/2's frames start: (received, sent).
@@ -81,7 +93,10 @@ pub struct Counted {
 }
 
 /// One request, judged.
+#[derive(Clone)]
 pub struct Outcome {
+    /// How often it came.
+    pub times: u64,
     pub judgement: Judgement,
     /// Tokens that came along and are not judged as this request's: of several Authorization headers that differ.
     pub others: Vec<Fingerprint>,
@@ -98,12 +113,14 @@ pub struct Scribe<'a> {
     pub verifier: &'a mut Verifier,
     pub keep_paths: bool,
     pub now: Timestamp,
+    /// Memory that the last flow's requests waited in.
+    pub spare: &'a mut Vec<Outcome>,
 }
 
 impl Witness for Scribe<'_> {
     fn classified(&mut self, protocol: Protocol, encryption: &Encryption) {
         self.facts.protocol = protocol;
-        self.facts.encryption = encryption.clone();
+        self.facts.encryption = encryption.clone().into();
         self.facts.classified = true;
         self.facts.reclassified = self.facts.counted.settled;
     }
@@ -133,22 +150,41 @@ impl Witness for Scribe<'_> {
             Credentials::Other => bare(AuthenticationStatus::Present, None),
             Credentials::Unknown(reason) => bare(AuthenticationStatus::Unknown, Some(reason)),
         };
-        self.facts.pending.push(Outcome {
+        let keep_path = self.keep_paths || self.facts.again;
+        let outcome = Outcome {
+            times: 1,
             judgement,
             others: several.iter().filter_map(|judgement| judgement.fingerprint).collect(),
             proxy_credential,
             method: request.method.map(method_name),
-            path: request.path.filter(|_| self.keep_paths).map(str::to_owned),
-        });
+            path: request.path.filter(|_| keep_path).map(str::to_owned),
+        };
+        if self.facts.again {
+            self.facts.last = Some(Box::new(outcome.clone()));
+        }
+        self.await_weighing(outcome);
+    }
+
+    fn repeated(&mut self, times: u64) {
+        let Some(last) = &self.facts.last else { return };
+        // By now it may have expired.
+        let judgement = self.verifier.judge_again(&last.judgement, self.now);
+        let again = Outcome { times, judgement, ..Outcome::clone(last) };
+        self.await_weighing(again);
     }
 
     fn response(&mut self, status: u16) {
+        self.facts.last_request.get_or_insert_default().status = Some(status);
+        self.response_repeated(1);
+    }
+
+    fn response_repeated(&mut self, times: u64) {
         const UNAUTHORIZED: u16 = 401;
         const FORBIDDEN: u16 = 403;
-        if matches!(status, UNAUTHORIZED | FORBIDDEN) {
-            self.facts.requests.rejected += 1;
+        let last = self.facts.last_request.as_ref();
+        if matches!(last.and_then(|last| last.status), Some(UNAUTHORIZED | FORBIDDEN)) {
+            self.facts.requests.rejected += times;
         }
-        self.facts.last_request.get_or_insert_default().status = Some(status);
     }
 
     fn refused(&mut self) {
@@ -156,11 +192,13 @@ impl Witness for Scribe<'_> {
     }
 
     fn keep(&mut self, value: &[u8]) -> Kept {
-        self.facts.kept.keep(self.verifier.judge(value, self.now))
+        self.facts.kept.get_or_insert_default().keep(self.verifier.judge(value, self.now))
     }
 
     fn forget(&mut self, kept: Kept) {
-        self.facts.kept.forget(kept);
+        if let Some(all) = &mut self.facts.kept {
+            all.forget(kept);
+        }
     }
 
     fn malformed(&mut self, reason: &'static str) {
@@ -173,8 +211,15 @@ impl Witness for Scribe<'_> {
 }
 
 impl Scribe<'_> {
+    fn await_weighing(&mut self, outcome: Outcome) {
+        if self.facts.pending.capacity() == 0 {
+            self.facts.pending = std::mem::take(self.spare);
+        }
+        self.facts.pending.push(outcome);
+    }
+
     fn judge_kept(&self, kept: Kept) -> Judgement {
-        match self.facts.kept.get(kept) {
+        match self.facts.kept.as_ref().and_then(|all| all.get(kept)) {
             Some(judgement) => self.verifier.judge_again(judgement, self.now),
             None => bare(AuthenticationStatus::Unknown, Some("credential-forgotten")),
         }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::ends::{Ends, Resolver, may_become_known, server_reports};
 use super::interest::tell_kernel;
-use super::late::ADDRESS_WAIT;
+use super::late::{ADDRESS_WAIT, Place};
 use super::pipeline::Command;
 use super::provenance::Received;
 use super::record::record;
+use super::routine::Routine;
 use super::session::{Awaited, Facts, Outcome, Session};
 use super::situation::{situation, worsen};
 use crate::conntrack::{Flow, Role, Stage};
@@ -35,6 +36,12 @@ pub struct World {
     pub node: Arc<str>,
     /// How long a flow waits for news of who its ends are. Zero where no news can come.
     pub identity_wait: Duration,
+    /// Memory for requests that wait to be weighed: it passes from flow to flow.
+    pub spare: Vec<Outcome>,
+    /// Counts up whenever what flows are weighed against changes.
+    pub generation: u64,
+    /// Live flows that have something new to be written: those that end before their turn comes get one record.
+    pub unwritten: Vec<Place>,
 }
 
 /// Requests of one flow that wait for its identity; then it is weighed without.
@@ -76,27 +83,52 @@ impl World {
             return;
         }
         let Some(ends) = self.resolve(flow, now) else { return };
-        protocol::infer_tunnel(&mut flow.session.facts.encryption, ends.server_address.port);
-        let (first_time, pending) = {
+        if Routine::covers(&flow.session.facts, self.generation, flow.last_seen) {
+            self.count_routine(flow, &ends);
+            return;
+        }
+        infer_tunnel(&mut flow.session.facts, &ends);
+        let (first_time, mut pending) = {
             let facts = &mut flow.session.facts;
+            facts.routine = None;
             (facts.classified && facts.declaration.is_none(), std::mem::take(&mut facts.pending))
         };
         let evaluation = self.evaluate(&ends, flow.session.facts.encryption.status, None, flow.last_seen);
         if first_time {
             flow.session.facts.declaration = Some(evaluation.declaration.clone());
         }
-        for outcome in pending {
+        for outcome in pending.drain(..) {
             self.weigh_request(flow, outcome, &evaluation);
         }
+        self.spare = pending;
         if flow.session.facts.classified {
             let facts = &flow.session.facts;
             let declared = facts.declaration.as_ref().map_or(DeclarationStatus::Ungoverned, |d| d.status);
-            let encryption = Encryption { link: ends.link, ..facts.encryption.clone() };
+            let encryption = Encryption { link: ends.link, ..Encryption::clone(&facts.encryption) };
             let situation =
                 situation(&ends, facts.protocol, &encryption, declared, &evaluation, flow.last_seen);
             let verdict = verdict::of_flow(&situation, &self.exemptions);
             self.take_verdict(&mut flow.session.facts, verdict);
         }
+        if flow.stage == Stage::Reporting {
+            self.report(flow);
+        }
+    }
+
+    /// Requests that show nothing new.
+    fn count_routine(&mut self, flow: &mut Flow<Session>, ends: &Ends) {
+        let facts = &mut flow.session.facts;
+        let mut pending = std::mem::take(&mut facts.pending);
+        for outcome in pending.drain(..) {
+            if let (Role::Server, Some(token), Identity::Pod(receiver)) =
+                (flow.role, outcome.judgement.fingerprint, &ends.server)
+            {
+                self.received.token(token, receiver);
+            }
+            facts.requests.count(outcome.judgement.authentication.status, outcome.times);
+            facts.last_request.get_or_insert_default().method = outcome.method;
+        }
+        self.spare = pending;
         if flow.stage == Stage::Reporting {
             self.report(flow);
         }
@@ -168,6 +200,7 @@ impl World {
         }
         let evaluation = self.evaluate(&ends, flow.session.facts.encryption.status, None, flow.last_seen);
         let facts = &mut flow.session.facts;
+        facts.routine = None;
         facts.identity = Awaited::No;
         facts.edge = Some(self.sinks.metrics.edge(&ends.edge));
         // Its server's own observer counts it, if it has heard of the client in time.
@@ -178,7 +211,7 @@ impl World {
         if facts.classified {
             facts.declaration = Some(evaluation.declaration.clone());
             let declared = evaluation.declaration.status;
-            let encryption = Encryption { link: ends.link, ..facts.encryption.clone() };
+            let encryption = Encryption { link: ends.link, ..Encryption::clone(&facts.encryption) };
             let situation =
                 situation(&ends, facts.protocol, &encryption, declared, &evaluation, flow.last_seen);
             let verdict = verdict::of_flow(&situation, &self.exemptions);
@@ -221,7 +254,8 @@ impl World {
 
     fn weigh_request(&mut self, flow: &mut Flow<Session>, outcome: Outcome, flow_evaluation: &Evaluation) {
         let Some(ends) = flow.session.facts.ends.clone() else { return };
-        let Outcome { judgement, others, proxy_credential, method, path } = outcome;
+        let like_it = (!self.keeps_paths()).then(|| outcome.clone());
+        let Outcome { times, judgement, others, proxy_credential, method, path } = outcome;
         let http = method.as_deref().map(|method| HttpFacts { method, path: path.as_deref() });
         let judged = if self.graph.has_http_rules() && http.is_some() {
             let encryption = flow.session.facts.encryption.status;
@@ -256,13 +290,13 @@ impl World {
                 _ => {}
             }
         }
-        facts.requests.count(authentication.status);
+        facts.requests.count(authentication.status, times);
         let status = facts.last_request.as_ref().and_then(|last| last.status);
         facts.last_request = Some(LastRequest { method, status });
 
         // Its head was read as text: this request went in clear, whatever the flow turned into meanwhile.
         let encryption = if facts.classified && facts.encryption.status == EncryptionStatus::Plaintext {
-            facts.encryption.clone()
+            Encryption::clone(&facts.encryption)
         } else {
             Encryption { status: EncryptionStatus::Plaintext, ..Encryption::default() }
         };
@@ -296,7 +330,10 @@ impl World {
         }
         let facts = &mut flow.session.facts;
         facts.authentication = Some(authentication);
+        let found = verdict.findings;
         self.take_verdict(facts, verdict);
+        facts.routine =
+            like_it.and_then(|outcome| Routine::of(&outcome, found, self.generation, flow.last_seen));
     }
 
     fn take_verdict(&self, facts: &mut Facts, verdict: Verdict) {
@@ -342,8 +379,18 @@ impl World {
         }
         // A flow that is over gets one record, its last.
         if flow.closed.is_none() && flow.session.facts.written != Some(flow.session.facts.findings) {
-            self.write(flow, &ends, false);
             flow.session.facts.written = Some(flow.session.facts.findings);
+            if !std::mem::replace(&mut flow.session.facts.unwritten, true) {
+                self.unwritten.push(Place::of(flow));
+            }
+        }
+    }
+
+    /// Writes what is new of a live flow.
+    pub fn catch_up(&self, flow: &mut Flow<Session>) {
+        flow.session.facts.unwritten = false;
+        if let Some(ends) = flow.session.facts.ends.as_ref().filter(|_| flow.closed.is_none()) {
+            self.write(flow, ends, false);
         }
     }
 
@@ -390,6 +437,15 @@ impl World {
             edge.seen(flow.last_seen);
         }
         self.sinks.record(&ends.edge, record(flow, &flow.session.facts, ends, &self.node, last));
+    }
+}
+
+/// Where it leads to may say what is in it.
+fn infer_tunnel(facts: &mut Facts, ends: &Ends) {
+    if matches!(facts.encryption.status, EncryptionStatus::Tls | EncryptionStatus::Mtls) {
+        let mut encryption = Encryption::clone(&facts.encryption);
+        protocol::infer_tunnel(&mut encryption, ends.server_address.port);
+        facts.encryption = encryption.into();
     }
 }
 

@@ -1,6 +1,5 @@
 //! The counters of the edges, and the budget that bounds how many series they make.
 
-use std::collections::HashMap;
 use std::fmt::Error;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,7 +13,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use super::families::{self, Metric};
 use super::labels::{AUTHENTICATION, DECLARATION, DIRECTION, ENCRYPTION, EdgeName, EdgeSeries};
 use crate::model::{
-    AuthenticationStatus, DeclarationStatus, EdgeEnd, EdgeKey, EncryptionStatus, FindingKind, Kind, Timestamp,
+    AuthenticationStatus, DeclarationStatus, EdgeEnd, EdgeKey, EncryptionStatus, FindingKind, HashMap, Kind,
+    Timestamp,
 };
 
 /// Series kept for the families whose labels are words of this program, and for the overflow edge's own.

@@ -424,6 +424,9 @@ fn stages() -> Vec<(&'static str, &'static str)> {
         let meaning = match counter {
             Kernel::LostConnections => "connections that found the ring to user space full",
             Kernel::LostPayloads => "captured bytes that found it full",
+            Kernel::SampledPayloads => {
+                "captured bytes left out while it was more than half full, to keep room for connections"
+            }
             Kernel::LostSockets => "sockets for whose state the kernel had no memory",
             Kernel::LostConversations => "UDP conversations that found the table full",
             Kernel::UnreadableSegments => "segments whose bytes the kernel did not hand out",

@@ -1,8 +1,8 @@
 //! What the daemon remembers for the CLI: the last records, and sums per edge and per finding. Bounded, no IO.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::Hash;
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher as _, Hash};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::query::{
     DeclarationCounts, EdgeView, EncryptionCounts, Filter, FindingView, ObservedEdge, PortView,
 };
 use crate::model::{
-    DeclarationStatus, EdgeKey, EncryptionStatus, FindingKind, FlowRecord, Reporter, RequestCounts,
+    DeclarationStatus, EdgeKey, EncryptionStatus, FindingKind, FlowRecord, HashMap, Reporter, RequestCounts,
     Timestamp, Transport,
 };
 
@@ -36,7 +36,7 @@ impl Default for StoreLimits {
 }
 
 /// A flow is told of several times: this is what names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Hash)]
 struct FlowName {
     client: SocketAddr,
     server: SocketAddr,
@@ -93,7 +93,9 @@ pub struct Store {
     records: VecDeque<Arc<FlowRecord>>,
     edges: HashMap<EdgeKey, EdgeSum>,
     findings: HashMap<(EdgeKey, FindingKind), FindingSum>,
-    open: HashMap<FlowName, Share>,
+    /// By two hashes of their names, which are longer: that two flows have the same ones is less likely than any error.
+    open: HashMap<[u64; 2], Share>,
+    hashes: [foldhash::quality::RandomState; 2],
 }
 
 impl Store {
@@ -184,6 +186,7 @@ impl Store {
 
     fn sum_up(&mut self, edge: &EdgeKey, record: &FlowRecord) -> u64 {
         let name = FlowName::from(record);
+        let name = self.hashes.each_ref().map(|hash| hash.hash_one(&name));
         let before = if record.last { self.open.remove(&name) } else { self.open.get(&name).copied() };
         if before.is_none() && !record.last && self.open.len() >= self.limits.open_flows {
             return 0;

@@ -1,12 +1,62 @@
 //! Opens and closes: endpoints, reasons, bytes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::thread::sleep;
+use std::time::Duration;
 
 use observer::model::{CloseReason, Direction};
 use observer::probe::Options;
 use observer_common::Counter;
 
-use crate::stage::{Cgroup, end};
+use crate::stage::{Cgroup, Watch, end};
+
+#[test]
+fn a_client_whose_server_is_on_this_node_keeps_silent_from_its_first_byte_on() {
+    let cgroup = Cgroup::create();
+    let mut watch = cgroup.watch_with(&Options::default());
+    let mut script = cgroup.start(
+        "
+c, s = pair(); say(port(c), port(s))
+c.sendall(b'hello'); read(s, 5); s.sendall(b'world'); read(c, 5); c.close(); s.close()
+d, t = pair('::1', socket.AF_INET6); say(port(d), port(t))
+t.sendall(b'220 ready'); read(d, 9); d.sendall(b'quit'); read(t, 4); t.close(); d.close()
+",
+    );
+    let [client_port, server_port] = script.ports();
+    let [other_client, other_server] = script.ports();
+    script.end();
+    watch.until("two closes", |watch| watch.closes.len() == 2);
+    sleep(Duration::from_millis(100));
+    watch.drain();
+    assert_eq!((watch.opens.len(), watch.closes.len(), watch.payloads.len()), (4, 2, 4));
+    for (server, client, said) in
+        [(server_port, client_port, b"hello".as_slice()), (other_server, other_client, b"quit")]
+    {
+        let cookie = watch.open_of(server, client).cookie;
+        assert_eq!(watch.bytes_of(cookie, Direction::Received), said);
+        assert_eq!(watch.close_of(server, client).cookie, cookie);
+    }
+}
+
+#[test]
+fn a_client_whose_server_is_not_watched_ships() {
+    let cgroup = Cgroup::create();
+    let mut watch = cgroup.watch_with(&Options::default());
+    // The listener, and with it the server's end, stays in the cgroup in which it was made.
+    let mut script = cgroup.start_outside(
+        "
+l = listen(); enter()
+c = connect(l); s, _ = l.accept(); say(port(c), port(s))
+c.sendall(b'hello'); read(s, 5); s.sendall(b'world'); read(c, 5); c.close(); s.close()
+",
+    );
+    let [client_port, server_port] = script.ports();
+    script.end();
+    watch.until("a close", |watch| watch.closes.len() == 1);
+    let cookie = watch.open_of(client_port, server_port).cookie;
+    assert_eq!(watch.bytes_of(cookie, Direction::Sent), b"hello");
+    assert_eq!(watch.bytes_of(cookie, Direction::Received), b"world");
+}
 
 #[test]
 fn both_ends_of_a_connection_tell_their_addresses_role_and_cgroup() {
@@ -243,4 +293,46 @@ fn what_finds_the_ring_full_is_counted() {
     // Two ends, each with an open and a close.
     assert_eq!(lost + (watch.opens.len() + watch.closes.len()) as u64, 400);
     assert!(lost > 0);
+}
+
+#[test]
+fn a_ring_that_fills_up_keeps_connections_and_their_first_bytes_and_samples_the_rest() {
+    let cgroup = Cgroup::create();
+    let mut watch = cgroup.watch_with(&Options { ring_bytes: 128 << 10, ..Options::default() });
+    let mut script = cgroup.start(
+        "
+c, s = pair()
+say(port(c), port(s))
+def turns(n):
+    for i in range(n): c.sendall(b'%08d' % i); read(s, 8); s.sendall(b'%08d' % i); read(c, 8); time.sleep(0.0002)
+turns(500); hear()
+for _ in range(40): d, t = pair(); d.sendall(b'hello'); read(t, 5); d.close(); t.close()
+turns(100); say(0); hear()
+turns(10)
+",
+    );
+    let [client_port, server_port] = script.ports();
+    script.go();
+    let [_] = script.numbers();
+    watch.drain();
+    let lost = |watch: &Watch, of| {
+        watch.probe.counters().unwrap().iter().find(|(counter, _)| *counter == of).unwrap().1
+    };
+    let server = watch.open_of(server_port, client_port).cookie;
+    let of_server = |watch: &Watch| watch.payloads.iter().filter(|payload| payload.cookie == server).count();
+    let sampled = lost(&watch, Counter::SampledPayloads);
+    assert_eq!(of_server(&watch) as u64 + sampled, 1200, "each is there or counted");
+    // Half of the ring, and of the rest what fell into an eighth of the time: by far not all, and more than nothing.
+    let half = (64 << 10) / 264;
+    assert!((half..half + 600).contains(&of_server(&watch)), "{} of 1200", of_server(&watch));
+    assert_eq!((watch.opens.len(), watch.closes.len()), (2 + 2 * 40, 40));
+    assert_eq!(watch.payloads.iter().filter(|payload| payload.bytes == b"hello").count(), 40);
+    assert_eq!(lost(&watch, Counter::LostConnections) + lost(&watch, Counter::LostPayloads), 0);
+    // As soon as there is room again.
+    let before = of_server(&watch);
+    script.go();
+    script.end();
+    watch.drain();
+    assert_eq!(of_server(&watch) - before, 20);
+    assert!(watch.payloads.iter().filter(|payload| payload.cookie == server).nth(before).unwrap().lossy);
 }

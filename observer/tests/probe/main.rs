@@ -4,5 +4,6 @@
 mod connections;
 mod payload;
 mod reordered;
+mod repeats;
 mod stage;
 mod udp;

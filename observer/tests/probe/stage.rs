@@ -13,14 +13,15 @@ use std::time::{Duration, Instant};
 use observer::decode::ClockOffset;
 use observer::model::{Close, Cookie, Direction, Endpoint, Event, Open};
 use observer::probe::{CgroupRoot, Options, Probe};
+use observer_common::Settings;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Every script starts with this. It enters the cgroup named by the first argument.
+/// Every script starts with this. `enter()` enters the cgroup named by the first argument.
 const PRELUDE: &str = r"
 import ctypes, os, socket, struct, sys, threading, time
-open(sys.argv[1] + '/cgroup.procs', 'w').write('0')
+def enter(): open(sys.argv[1] + '/cgroup.procs', 'w').write('0')
 def say(*words): print(*words, flush=True)
 def hear(): return sys.stdin.readline()
 def listen(host='127.0.0.1', family=socket.AF_INET):
@@ -63,8 +64,10 @@ impl Cgroup {
         fs::metadata(&self.path).unwrap().ino()
     }
 
+    /// Both ends of a connection ship.
     pub fn watch(&self) -> Watch {
-        self.watch_with(&Options::default())
+        let settings = Settings { both_ends: 1, ..Settings::default() };
+        self.watch_with(&Options { settings, ..Options::default() })
     }
 
     pub fn watch_with(&self, options: &Options) -> Watch {
@@ -74,6 +77,11 @@ impl Cgroup {
     }
 
     pub fn start(&self, script: &str) -> Script {
+        self.spawn(Command::new("python3"), &format!("enter()\n{script}"))
+    }
+
+    /// Enters the cgroup when it says so.
+    pub fn start_outside(&self, script: &str) -> Script {
         self.spawn(Command::new("python3"), script)
     }
 
@@ -81,7 +89,7 @@ impl Cgroup {
     pub fn start_alone(&self, setup: &str, script: &str) -> Script {
         let mut command = Command::new("unshare");
         command.args(["--net", "sh", "-ec", &format!("{OWN_NETWORK}; {setup}\nexec python3 \"$@\""), "sh"]);
-        self.spawn(command, script)
+        self.spawn(command, &format!("enter()\n{script}"))
     }
 
     fn spawn(&self, mut command: Command, script: &str) -> Script {
@@ -151,6 +159,8 @@ pub struct Bytes {
     pub walked: bool,
     pub lossy: bool,
     pub loopback: bool,
+    pub again: bool,
+    pub counted: bool,
     pub at_listener: bool,
     pub ends: Option<(Endpoint, Endpoint)>,
 }
@@ -179,10 +189,12 @@ impl Watch {
                 walked: payload.walked,
                 lossy: payload.lossy,
                 loopback: payload.loopback,
+                again: payload.again,
+                counted: payload.counted,
                 at_listener: payload.at_listener,
                 ends: payload.ends,
             }),
-            Event::UdpClose(_) => panic!("the ring carries no UDP closes"),
+            Event::UdpClose(_) | Event::Repeats(_) => panic!("the ring carries none of these"),
         });
     }
 

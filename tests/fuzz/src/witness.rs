@@ -89,6 +89,20 @@ impl Witness for Notes {
         self.told.push(Told::Request { method: request.method.map(str::to_owned), path, credentials });
     }
 
+    fn repeated(&mut self, times: u64) {
+        let last = self.told.iter().rfind(|told| matches!(told, Told::Request { .. })).cloned();
+        for _ in 0..times {
+            self.told.extend(last.clone());
+        }
+    }
+
+    fn response_repeated(&mut self, times: u64) {
+        let last = self.told.iter().rfind(|told| matches!(told, Told::Response(_))).cloned();
+        for _ in 0..times {
+            self.told.extend(last.clone());
+        }
+    }
+
     fn response(&mut self, status: u16) {
         self.told.push(Told::Response(status));
     }

@@ -83,6 +83,8 @@ fn travels(spoken: &Spoken, fates: &[Fate], starts: [u32; 2]) -> Vec<Told> {
                 walked: false,
                 lossy: false,
                 loopback: false,
+                again: false,
+                counted: false,
                 ends: None,
                 at_listener: false,
             };

@@ -48,6 +48,7 @@
 
 mod cgroup;
 mod claim;
+mod empty;
 mod entropy;
 mod inventory;
 mod netns;
@@ -62,6 +63,7 @@ mod subnets;
 mod yaml;
 
 pub use cgroup::Qos;
+pub use empty::EmptyPrograms;
 pub use node::{NodeBuilder, SimNode};
 pub use outside::Outside;
 pub use place::Place;

@@ -14,6 +14,24 @@ pub const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 /// rustc 1.96 with a compiled `core` for eBPF, and its LLVM with the C++ compiler to link against it.
 const TOOLCHAIN: [&str; 5] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "g++"];
 
+/// What `cargo xtask bench node` starts.
+const BENCH: [(&str, &str); 11] = [
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("nginx", "nginx-light"),
+    ("openssl", "openssl"),
+    ("python3", "python3"),
+    ("wrk", "wrk"),
+    ("h2load", "nghttp2-client"),
+    ("iperf3", "iperf3"),
+    ("sockperf", "sockperf"),
+    ("tcpdump", "tcpdump"),
+    ("tshark", "tshark"),
+];
+
+/// What `cargo xtask bench instructions` runs under.
+const INSTRUCTIONS: [(&str, &str); 1] = [("valgrind", "valgrind")];
+
 /// A program that tests or demo run, the package that brings it, and whether the demo needs it too.
 struct Tool {
     command: &'static str,
@@ -76,7 +94,8 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 pub struct Packages {
     toolchain: Vec<&'static str>,
-    tools: Vec<&'static Tool>,
+    /// The command and its package.
+    tools: Vec<(&'static str, &'static str)>,
     modules: &'static [(&'static str, &'static str)],
 }
 
@@ -87,26 +106,33 @@ impl Packages {
             Toolchain::Own(_) | Toolchain::Nightly(_) => Vec::new(),
         };
         let wanted = |tool: &&Tool| match purpose {
-            Purpose::Build | Purpose::Chart | Purpose::Fuzz | Purpose::Page => false,
+            Purpose::Build
+            | Purpose::Chart
+            | Purpose::Page
+            | Purpose::Fuzz
+            | Purpose::Bench
+            | Purpose::Instructions => false,
             Purpose::Demo => tool.demo,
             Purpose::Alerts => tool.demo || tool.package == "prometheus",
             Purpose::Test | Purpose::All => true,
         };
         let modules: &[_] = match purpose {
-            Purpose::Build
-            | Purpose::Demo
-            | Purpose::Alerts
-            | Purpose::Fuzz
-            | Purpose::Chart
-            | Purpose::Page => &[],
             Purpose::Test | Purpose::All => &MODULES,
+            _ => &[],
         };
-        Self { toolchain, tools: TOOLS.iter().filter(wanted).collect(), modules }
+        let tools = TOOLS.iter().filter(wanted).map(|tool| (tool.command, tool.package));
+        let bench = match purpose {
+            Purpose::Bench => &BENCH[..],
+            Purpose::Instructions => &INSTRUCTIONS[..],
+            _ => &[],
+        };
+        Self { toolchain, tools: tools.chain(bench.iter().copied()).collect(), modules }
     }
 
     /// What bundles the page of `observer ui`.
     pub fn of_page() -> Self {
-        let tools = TOOLS.iter().filter(|tool| ["node", "npm"].contains(&tool.command)).collect();
+        let tools = TOOLS.iter().map(|tool| (tool.command, tool.package));
+        let tools = tools.filter(|(command, _)| ["node", "npm"].contains(command)).collect();
         Self { toolchain: Vec::new(), tools, modules: &[] }
     }
 
@@ -123,7 +149,10 @@ impl Packages {
             missing.extend(self.toolchain.iter().filter(|package| !is_installed(&answer, package)));
         }
         missing.extend(
-            self.tools.iter().filter(|tool| process::find(tool.command).is_none()).map(|tool| tool.package),
+            self.tools
+                .iter()
+                .filter(|(command, _)| process::find(command).is_none())
+                .map(|(_, package)| *package),
         );
         let modules = self.modules.iter().filter(|(name, _)| !Path::new(PYTHON_MODULES).join(name).is_dir());
         missing.extend(modules.map(|(_, package)| package));
@@ -206,7 +235,7 @@ mod tests {
     fn the_demo_needs_no_test_tools_and_a_build_needs_no_programs_to_observe() {
         let names = |purpose| -> Vec<_> {
             let packages = Packages::of(&Toolchain::Nightly("/n".into()), purpose);
-            let tools = packages.tools.iter().map(|tool| tool.package);
+            let tools = packages.tools.iter().map(|(_, package)| *package);
             tools.chain(packages.modules.iter().map(|(_, package)| *package)).collect()
         };
         assert!(names(Purpose::Build).is_empty());

@@ -89,6 +89,8 @@ fn payload(cookie: u64, direction: Direction, sequence: u32, bytes: &[u8]) -> Pa
         walked: false,
         lossy: false,
         loopback: false,
+        again: false,
+        counted: false,
         ends: None,
         at_listener: false,
     }

@@ -64,6 +64,17 @@ pub struct Http1 {
     requests: Requests,
     responses: Responses,
     awaited: VecDeque<Awaited>,
+    /// What the last request decides about its response.
+    last: Option<Awaited>,
+    repeated: Repeated,
+}
+
+/// Since requests are counted instead of read.
+#[derive(Default)]
+struct Repeated {
+    /// Requests whose answer was not counted yet.
+    open: u64,
+    answers: u32,
 }
 
 impl Http1 {
@@ -121,17 +132,46 @@ impl Http1 {
         read: impl FnOnce(&mut Requests, &mut W, requests::Found<'_, W>),
         witness: &mut W,
     ) {
-        let Self { version, told, requests, awaited, .. } = self;
+        let Self { version, told, requests, awaited, last, .. } = self;
         read(requests, witness, &mut |found, kind, witness| {
             let version = *version.get_or_insert(found);
             if !*told && kind != Awaited::Connect {
                 *told = true;
                 witness.classified(version, &plaintext());
             }
+            *last = Some(kind);
             if awaited.len() < MAX_AWAITED {
                 awaited.push_back(kind);
             }
         });
+    }
+
+    pub fn is_repeatable(&self) -> bool {
+        self.requests.single().is_some() && self.responses.is_single() && self.awaited.is_empty()
+    }
+
+    /// See [`Session::repeated`](super::Session::repeated).
+    pub fn repeated(&mut self, bytes: u64, answers: u32, witness: &mut impl Witness) {
+        let Some(length) = self.requests.single() else { return };
+        let requests = bytes / length.max(1);
+        if requests > 0 {
+            witness.repeated(requests);
+        }
+        let answered = u64::from(answers.wrapping_sub(self.repeated.answers));
+        if answered > 0 {
+            witness.response_repeated(answered);
+        }
+        self.repeated.answers = answers;
+        self.repeated.open = (self.repeated.open + requests).saturating_sub(answered);
+        self.awaited.clear();
+        // They take turns.
+        self.awaited.extend(self.last.filter(|_| self.repeated.open > 0));
+        self.responses.pass();
+    }
+
+    /// What comes next is read again.
+    pub fn end_repeats(&mut self) {
+        self.repeated = Repeated::default();
     }
 
     fn tell(&mut self, witness: &mut impl Witness) {

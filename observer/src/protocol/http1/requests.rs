@@ -30,11 +30,13 @@ enum State {
 
 pub struct Requests {
     state: State,
+    /// Requests that the last piece held, and its length, if it began with one.
+    whole: Option<(u32, u64)>,
 }
 
 impl Default for Requests {
     fn default() -> Self {
-        Self { state: State::Head(Buffer::default()) }
+        Self { state: State::Head(Buffer::default()), whole: None }
     }
 }
 
@@ -50,14 +52,29 @@ impl Requests {
         found: Found<'_, W>,
     ) {
         match piece {
-            Piece::Gap { len } => self.gap(len, witness, found),
+            Piece::Gap { len } => {
+                self.whole = None;
+                self.gap(len, witness, found);
+            }
             Piece::Bytes { bytes, turn } => {
+                self.whole = self.is_between().then_some((0, bytes.len() as u64));
                 if turn && matches!(self.state, State::Lost | State::Searching(_)) {
                     self.state = State::Searching(Buffer::default());
                 }
                 self.bytes(bytes, settings, witness, found);
             }
         }
+    }
+
+    /// In bytes, if the last piece was one request, all of it.
+    pub fn single(&self) -> Option<u64> {
+        let (requests, length) = self.whole?;
+        (requests == 1 && self.is_between()).then_some(length)
+    }
+
+    /// All requests that began are over.
+    fn is_between(&self) -> bool {
+        matches!(&self.state, State::Head(buffer) if buffer.is_empty())
     }
 
     pub fn is_held(&self) -> bool {
@@ -226,6 +243,9 @@ impl Requests {
         };
         match read {
             Head::Whole(head, length) => {
+                if let Some((requests, _)) = &mut self.whole {
+                    *requests += 1;
+                }
                 found(head.version, head.awaited, witness);
                 self.state = match head.body {
                     _ if head.awaited == Awaited::Connect => State::Held(Some(Buffer::default())),

@@ -22,11 +22,13 @@ enum State {
 
 pub struct Responses {
     state: State,
+    /// Heads that the server's last turn has held so far, if it began with one.
+    whole: Option<u32>,
 }
 
 impl Default for Responses {
     fn default() -> Self {
-        Self { state: State::Head(Buffer::default()) }
+        Self { state: State::Head(Buffer::default()), whole: None }
     }
 }
 
@@ -50,6 +52,21 @@ impl Responses {
             }
             Piece::Bytes { bytes, turn } => self.bytes(bytes, turn, awaited, settings, witness),
         }
+    }
+
+    /// The server's last turn was one response, all of it.
+    pub fn is_single(&self) -> bool {
+        self.whole == Some(1) && self.is_between()
+    }
+
+    /// All responses that began are over.
+    fn is_between(&self) -> bool {
+        matches!(&self.state, State::Head(buffer) if buffer.is_empty())
+    }
+
+    /// Responses like the last one were left out, and are over.
+    pub fn pass(&mut self) {
+        self.state = State::Head(Buffer::default());
     }
 
     pub fn kept(&self) -> usize {
@@ -79,6 +96,9 @@ impl Responses {
         settings: &Settings,
         witness: &mut impl Witness,
     ) -> Option<(Turned, usize)> {
+        if turn {
+            self.whole = self.is_between().then_some(0);
+        }
         // The client spoke again, so the last response is over wherever it was lost.
         if turn && matches!(self.state, State::Lost | State::Searching(_)) {
             self.state = State::Searching(Buffer::default());
@@ -121,15 +141,26 @@ impl Responses {
                 }
                 State::Head(buffer) => {
                     let before = buffer.len();
-                    buffer.extend(bytes);
-                    match head::response(head::lines(buffer.bytes(), settings.head_limit)) {
+                    // Most heads come whole, and are read where they lie.
+                    let so_far = if before == 0 {
+                        bytes
+                    } else {
+                        buffer.extend(bytes);
+                        buffer.bytes()
+                    };
+                    match head::response(head::lines(so_far, settings.head_limit)) {
                         Head::Whole(head, length) => {
                             bytes = &bytes[length.saturating_sub(before)..];
                             if let Some(turned) = self.answered(&head, awaited, witness) {
                                 return Some((turned, bytes.len()));
                             }
                         }
-                        Head::Incomplete if buffer.len() < settings.head_limit => return None,
+                        Head::Incomplete if so_far.len() < settings.head_limit => {
+                            if before == 0 {
+                                buffer.extend(bytes);
+                            }
+                            return None;
+                        }
                         Head::Incomplete | Head::Malformed(_) => {
                             self.state = State::Lost;
                             return None;
@@ -149,6 +180,9 @@ impl Responses {
         witness: &mut impl Witness,
     ) -> Option<Turned> {
         const SWITCHING_PROTOCOLS: u16 = 101;
+        if let Some(heads) = &mut self.whole {
+            *heads += 1;
+        }
         if (100..200).contains(&head.status) && head.status != SWITCHING_PROTOCOLS {
             self.state = State::Head(Buffer::default());
             return None;

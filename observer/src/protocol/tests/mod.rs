@@ -79,6 +79,20 @@ impl Witness for Vec<Told> {
         });
     }
 
+    fn repeated(&mut self, times: u64) {
+        let last = self.iter().rfind(|told| matches!(told, Told::Request { .. })).cloned();
+        for _ in 0..times {
+            self.extend(last.clone());
+        }
+    }
+
+    fn response_repeated(&mut self, times: u64) {
+        let last = self.iter().rfind(|told| matches!(told, Told::Response(_))).cloned();
+        for _ in 0..times {
+            self.extend(last.clone());
+        }
+    }
+
     fn response(&mut self, status: u16) {
         self.push(Told::Response(status));
     }
