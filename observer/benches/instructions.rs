@@ -1,5 +1,6 @@
 //! How many instructions the observing thread takes for single events: the same on a busy machine. Runs under valgrind;
 //! `cargo xtask bench instructions` does it.
+#![allow(unused_qualifications, reason = "what the attributes write")]
 
 mod cases;
 
@@ -9,7 +10,7 @@ use cases::Case;
 use gungraun::{library_benchmark, library_benchmark_group, main};
 
 #[library_benchmark(setup = cases::ready)]
-#[benches::of(args = ["decode", "http1_request", "http1_request_with_token", "http2_request", "tls_client_hello", "token_seen_before", "token_new_rs256", "token_new_es256"])]
+#[benches::of(iter = cases::NAMES)]
 fn event(mut case: Case) -> Case {
     black_box(&mut case)();
     case

@@ -180,10 +180,6 @@ impl Observation {
     fn count_repeats(&mut self) {
         let now = clock::now();
         for repeats in self.probe.repeats().all(now) {
-            if !self.pipeline.knows(repeats.cookie) {
-                self.probe.repeats().release(repeats.cookie, now);
-                continue;
-            }
             self.pipeline.event(Event::Repeats(repeats));
         }
     }
@@ -208,6 +204,7 @@ impl Observation {
             self.pipeline.event(Event::UdpClose(close));
         }
         self.pipeline.make_room();
+        self.probe.repeats().retain(|cookie| self.pipeline.knows(cookie), now);
         let refused = self.pipeline.refused_flows();
         self.metrics.lost_total("conntrack", refused);
         if refused > 0 {

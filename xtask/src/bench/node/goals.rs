@@ -11,6 +11,9 @@ use super::summary::Summary;
 /// What `flow_rate`, a setting, keeps from standard output was seen and counted all the same.
 const RATE: &str = "flow_rate";
 
+/// The load of what is a goal for each of them.
+const ALL: &str = "all";
+
 struct Goal {
     load: &'static str,
     goal: String,
@@ -18,10 +21,12 @@ struct Goal {
     measured: Option<(String, bool)>,
 }
 
-/// A row for each goal.
+/// A row for each goal; next to peers, that about peers alone.
 pub fn table(summaries: &[Summary]) -> String {
     let mut text = String::from("| load | goal | measured | met |\n|---|---|---|---|\n");
-    for Goal { load, goal, measured } in goals(summaries) {
+    let with_peers = summaries.iter().any(|summary| matches!(summary.mode, Mode::Peer(_)));
+    let wanted = goals(summaries).into_iter().filter(|goal| (goal.load == ALL) == with_peers);
+    for Goal { load, goal, measured } in wanted {
         let (value, met) = measured.map_or_else(
             || ("not measured".to_owned(), "-"),
             |(value, met)| (value, if met { "yes" } else { "**no**" }),
@@ -91,7 +96,7 @@ fn goals(summaries: &[Summary]) -> Vec<Goal> {
                 .map(|value| (format!("{:.1} ms/s", value.median), value.median < 1.0)),
         },
         Goal {
-            load: "all",
+            load: ALL,
             goal: "less CPU per unit of work, pods and watcher together, than every peer".to_owned(),
             measured: against_peers(summaries),
         },

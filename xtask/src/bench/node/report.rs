@@ -77,7 +77,7 @@ impl Report {
             format!("{text}\n{} was not measured: {}\n", failure.mode.name(), failure.error)
         });
         format!(
-            "{} {} {} rounds of {} s; medians, and the quartiles in parentheses.\n\n{}\n{}{failures}\n{}",
+            "{} {} Rounds: {}, runs of {} s; medians, and the quartiles in parentheses.\n\n{}\n{}{failures}\n{}",
             self.machine.sentence(),
             self.noise(),
             self.pairs,
