@@ -211,6 +211,8 @@ await ui(SOCKET, async (address) => {
         opened.add(heading);
         await page.keyboard.press("Escape");
         assert.ok(await page.locator("#facts").isHidden());
+        // The map has its whole width again, and fits itself into it.
+        await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 200)));
       }
       assert.ok(opened.size >= 3, `${opened.size} lines were found`);
     });
