@@ -28,6 +28,7 @@ fn main() -> ExitCode {
             Ok(false) => Ok(()),
             Err(error) => Err(error),
         },
+        Command::Ui(args) => cli::run_ui(&args),
         Command::Explain(args) => cli::run_explain(&args),
         Command::Completion(args) => cli::run_completion(&args),
         Command::Doctor(args) => return cli::doctor::run(&args),

@@ -19,6 +19,7 @@ mod stage;
 mod tempdir;
 mod test;
 mod tidy;
+mod ui;
 mod vm;
 mod workspace;
 
@@ -57,6 +58,8 @@ enum Command {
     Manifest(manifest::Arguments),
     /// Write the pages in docs/ that are made from the code
     Docs(docs::Arguments),
+    /// Bundle the page that `observer ui` serves
+    Ui(ui::Arguments),
     /// Check the rules that the compiler does not know: module dependencies, names, links
     Tidy,
     /// Everything that has to be green: setup, format, lints, licences, tidy, tests, demo
@@ -77,6 +80,7 @@ impl Command {
             Self::Image(arguments) => image::run(&arguments),
             Self::Manifest(arguments) => manifest::run(&arguments),
             Self::Docs(arguments) => docs::run(&arguments),
+            Self::Ui(arguments) => ui::run(&arguments),
             Self::Tidy => tidy::run(&names()),
             Self::Ci => ci::run(&names()),
         }
@@ -111,7 +115,11 @@ mod tests {
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
-                if path.is_dir() { folders.push(path) } else { pages.push(path) }
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "md") {
+                    pages.push(path);
+                }
             }
         }
         let of = |page: &PathBuf| -> Vec<(PathBuf, String)> {

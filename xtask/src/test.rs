@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::setup::{self, Purpose};
 use crate::stage::Stages;
-use crate::{image, manifest, process, reliability, root, workspace};
+use crate::{image, manifest, process, reliability, root, ui, workspace};
 
 /// Names the daemon under test.
 pub const DAEMON: &str = "OBSERVER_BIN";
@@ -24,6 +24,9 @@ pub struct Arguments {
     /// Let 20,000 pods come and go, not 1,000: takes minutes
     #[arg(long)]
     churn: bool,
+    /// Make the pictures in docs/images anew
+    #[arg(long)]
+    pictures: bool,
     /// Passed on to the test programs: a test's name, `--nocapture`, ...
     #[arg(last = true)]
     rest: Vec<OsString>,
@@ -36,6 +39,8 @@ enum Part {
     Kubernetes,
     /// Alert rules and dashboards, with a real Prometheus
     Monitoring,
+    /// The page of `observer ui`, in Chromium
+    Ui,
     /// The image, the chart, and the daemon in a container with the chart's privileges
     Deploy,
 }
@@ -63,7 +68,8 @@ pub fn run_stages(stages: &mut Stages, arguments: &Arguments) -> Result<()> {
             process::run(process::cargo().args(["test", "--no-fail-fast", "--"]).args(&arguments.rest))
         })?;
     }
-    if [Part::Integration, Part::Kubernetes, Part::Monitoring, Part::Deploy].into_iter().any(wanted) {
+    if [Part::Integration, Part::Kubernetes, Part::Monitoring, Part::Ui, Part::Deploy].into_iter().any(wanted)
+    {
         stages.run("release build", || {
             process::run(process::cargo().args(["build", "--release", "--package", "observer"]))
         })?;
@@ -73,7 +79,7 @@ pub fn run_stages(stages: &mut Stages, arguments: &Arguments) -> Result<()> {
     }
     if wanted(Part::Kubernetes) {
         stages.run("kubernetes tests", || {
-            let mut command = suite(&["observer-kubernetes"], arguments)?;
+            let mut command = suite(&["observer-kubernetes"], INTEGRATION_THREADS, arguments)?;
             if arguments.churn {
                 command.env("OBSERVER_CHURN_PODS", "20000");
             }
@@ -81,7 +87,13 @@ pub fn run_stages(stages: &mut Stages, arguments: &Arguments) -> Result<()> {
         })?;
     }
     if wanted(Part::Monitoring) {
-        stages.run("monitoring tests", || process::run(&mut suite(&["observer-monitoring"], arguments)?))?;
+        stages.run("monitoring tests", || {
+            process::run(&mut suite(&["observer-monitoring"], INTEGRATION_THREADS, arguments)?)
+        })?;
+    }
+    if wanted(Part::Ui) {
+        stages.run("page", ui::check)?;
+        stages.run("page tests", || page(arguments))?;
     }
     if wanted(Part::Deploy) {
         stages.run("image", || image::run(&image::Arguments::default()))?;
@@ -98,7 +110,7 @@ fn integration(arguments: &Arguments) -> Result<()> {
     let table = workspace::conformance_table()?;
     // What an earlier run left would be taken for this one's.
     let _ = std::fs::remove_file(&table);
-    let mut command = suite(&["observer-harness", "observer-integration"], arguments)?;
+    let mut command = suite(&["observer-harness", "observer-integration"], INTEGRATION_THREADS, arguments)?;
     let result = process::run(command.env("OBSERVER_CONFORMANCE_TABLE", &table));
     // Told whether all is well or not; not there if other tests were asked for.
     if let Ok(text) = std::fs::read_to_string(&table) {
@@ -107,8 +119,17 @@ fn integration(arguments: &Arguments) -> Result<()> {
     result
 }
 
+/// The page, one test at a time: one of them measures how smoothly it moves.
+fn page(arguments: &Arguments) -> Result<()> {
+    let mut command = suite(&["observer-map"], "1", arguments)?;
+    if arguments.pictures {
+        command.env("OBSERVER_PICTURES", "1");
+    }
+    process::run(&mut command)
+}
+
 /// Suites that need the release build: built by the user, run as root.
-fn suite(packages: &[&str], arguments: &Arguments) -> Result<Command> {
+fn suite(packages: &[&str], threads: &str, arguments: &Arguments) -> Result<Command> {
     let observer = workspace::release_observer()?;
     if !observer.is_file() {
         bail!("{} is missing: run `cargo build --release -p observer` first", observer.display());
@@ -117,7 +138,7 @@ fn suite(packages: &[&str], arguments: &Arguments) -> Result<Command> {
     command
         .args(["test", "--no-fail-fast"])
         .args(packages.iter().flat_map(|package| ["--package", package]))
-        .args(["--", "--test-threads", INTEGRATION_THREADS])
+        .args(["--", "--test-threads", threads])
         .args(&arguments.rest)
         .env(DAEMON, observer)
         .env(reliability::FOLDER_VARIABLE, reliability::folder()?);

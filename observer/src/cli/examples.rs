@@ -89,6 +89,15 @@ Examples:
 
 Exit codes: 0 if there is no difference, 1 if there is one, or nobody answers; 2 for usage.";
 
+pub(super) const UI: &str = "\
+Examples:
+  The address to open in a browser on this machine
+    $ observer ui
+  At a port of one's own choice, to forward it: kubectl port-forward, ssh -L
+    $ observer ui --listen 127.0.0.1:9470
+
+Exit codes: 0 once it is told to end; 1 if no observer answers, or the address is taken; 2 for usage.";
+
 pub(super) const DOCTOR: &str = "\
 Examples:
   What this kernel and cluster allow, what is degraded, and the way out

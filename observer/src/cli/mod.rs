@@ -20,6 +20,7 @@ mod posture;
 mod reference;
 mod run;
 mod settings;
+mod ui;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,7 @@ pub use posture::PostureArgs;
 pub use reference::configuration_page;
 pub use run::{LogLevel, Output, RunArgs, Seccomp};
 pub use settings::{IssuerKeys, KeysAt, RunSettings, Source};
+pub use ui::{Listen, UiArgs};
 
 /// Shows which service calls which, as whom, encrypted or not, with which credential, declared or not.
 #[derive(Clone, Debug, Parser)]
@@ -72,6 +74,9 @@ pub enum Command {
     /// Check declared graphs, hold them against what was seen, or make them of it
     #[command(subcommand)]
     Graph(GraphCommand),
+    /// Show a map of who calls whom in a browser, live
+    #[command(after_help = examples::UI)]
+    Ui(UiArgs),
     /// Check what this kernel allows, and say what is degraded
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
@@ -151,6 +156,14 @@ pub fn run_posture(args: &PostureArgs) -> Result<bool, CliError> {
 /// Files cannot be used, or as [`run_flows`].
 pub fn run_graph(command: &GraphCommand) -> Result<bool, CliError> {
     graph::run(command)
+}
+
+/// `ui`. Returns when the process is told to end.
+///
+/// # Errors
+/// As [`run_flows`], or the address cannot be had.
+pub fn run_ui(args: &UiArgs) -> Result<(), CliError> {
+    ui::run(args)
 }
 
 /// `explain`.

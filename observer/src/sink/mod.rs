@@ -20,6 +20,7 @@ pub mod query;
 mod rate;
 mod reference;
 mod refusal;
+pub mod serve;
 mod socket;
 mod store;
 pub mod table;

@@ -51,7 +51,7 @@ fn every_example_of_help_works_as_it_stands_there(stage: &Stage) -> Result<()> {
     for command in COMMANDS {
         for example in examples(stage, command)? {
             // Those that go on for ever are ended by timeout(1), which says so with 124.
-            let endless = command == "run" || example.contains("--follow");
+            let endless = ["run", "ui"].contains(&command) || example.contains("--follow");
             let output = if endless { stage.run_for(&example, 2)? } else { stage.run(&example)? };
             let wanted = match (endless, command) {
                 (true, _) => 124,

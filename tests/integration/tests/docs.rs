@@ -17,7 +17,7 @@ const BINARY: &str = "target/release/observer ";
 /// Programs of a node that pages ask about its kernel.
 const OF_THE_NODE: [&str; 6] = ["bpftool", "grep", "ls", "stat", "sysctl", "uname"];
 /// Takes long, or writes into the repository: `xtask` tests that it takes the arguments.
-const NOT_IN_CI: [&str; 6] = ["bench", "docs", "fuzz", "manifest", "reliability", "soak"];
+const NOT_IN_CI: [&str; 7] = ["bench", "docs", "fuzz", "manifest", "reliability", "soak", "ui"];
 
 fn of_observer(typed: &Typed) -> Option<String> {
     typed.command.strip_prefix(BINARY).map(|rest| rest.trim().to_owned())
@@ -148,8 +148,9 @@ fn the_readmes_daemon_starts_with_the_readmes_graph_and_answers_its_commands() -
     thread::sleep(Duration::from_secs(1));
     for (typed, command) in &commands {
         let follows = command.split_whitespace().any(|word| word == "--follow" || word == "-f");
+        let endless = follows || command == "ui";
         let mut words =
-            vec!["nsenter", "--mount", "--target", &pid, "timeout", if follows { "2" } else { "30" }];
+            vec!["nsenter", "--mount", "--target", &pid, "timeout", if endless { "2" } else { "30" }];
         words.push(&binary);
         words.extend(command.split_whitespace());
         let output = thread::scope(|scope| {
@@ -162,7 +163,7 @@ fn the_readmes_daemon_starts_with_the_readmes_graph_and_answers_its_commands() -
         })?;
         let said = String::from_utf8_lossy(&output.stdout);
         // timeout(1): 124 if it had to end it.
-        let wanted = if follows { 124 } else { 0 };
+        let wanted = if endless { 124 } else { 0 };
         let told = format!(
             "`observer {command}`: {}\n{said}{}",
             output.status,
@@ -173,6 +174,7 @@ fn the_readmes_daemon_starts_with_the_readmes_graph_and_answers_its_commands() -
             "doctor" => "cgroup",
             // Nothing is wrong here, and files without Roles leave something to be known.
             "posture" => "cluster-admin",
+            "ui" => "http://127.0.0.1:",
             "flows --follow" | "findings" | "edges" => "shop/orders",
             _ => "",
         };

@@ -9,6 +9,7 @@ mod gungraun;
 mod helm;
 mod istio;
 mod linker;
+mod node_modules;
 mod operator;
 mod packages;
 mod servers;
@@ -27,8 +28,8 @@ pub struct Arguments {
     purpose: Purpose,
 }
 
-/// What a machine is set up for. `Test`, `Demo`, `Fuzz`, `Bench` and `Instructions` include `Build`; `Alerts` is `Demo` with Prometheus; `Vm` is what `vm-test` needs; `Chart` is helm alone; `All` is what
-/// `cargo xtask ci` needs.
+/// What a machine is set up for. `Test`, `Demo`, `Fuzz`, `Bench` and `Instructions` include `Build`; `Alerts` is `Demo` with Prometheus; `Vm` is what `vm-test` needs;
+/// `Chart` is helm alone; `Page` is what the page of `observer ui` is made with; `All` is what `cargo xtask ci` needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Purpose {
     Build,
@@ -42,6 +43,7 @@ pub enum Purpose {
     /// Build, and what counts instructions
     Instructions,
     Chart,
+    Page,
     All,
 }
 
@@ -95,6 +97,9 @@ fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
     if purpose == Purpose::Chart {
         return helm_steps();
     }
+    if purpose == Purpose::Page {
+        return Ok(vec![Box::new(packages::Packages::of_page()), Box::new(node_modules::NodeModules::PAGE)]);
+    }
     let toolchain = ebpf::choose()?;
     let mut steps: Vec<Box<dyn Step>> = vec![
         Box::new(packages::Packages::of(&toolchain, purpose)),
@@ -113,6 +118,8 @@ fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
         steps.push(Box::new(servers));
         steps.push(Box::new(operator));
         steps.push(Box::new(istio));
+        steps.push(Box::new(node_modules::NodeModules::PAGE));
+        steps.push(Box::new(node_modules::NodeModules::TESTS));
     }
     if purpose == Purpose::All {
         steps.push(Box::new(cargo_deny::Components));

@@ -43,7 +43,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 35] = [
+const TOOLS: [Tool; 38] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -75,6 +75,9 @@ const TOOLS: [Tool; 35] = [
     tool("zsh", "zsh", false),
     tool("fish", "fish", false),
     tool("script", "bsdutils", false),
+    tool("node", "nodejs", false),
+    tool("npm", "npm", false),
+    tool("chromium", "chromium", false),
     tool("faketime", "faketime", false),
     tool("qemu-system-x86_64", "qemu-system-x86", false),
     tool("busybox", "busybox-static", false),
@@ -121,7 +124,12 @@ impl Packages {
             Toolchain::Own(_) | Toolchain::Nightly(_) => Vec::new(),
         };
         let wanted = |tool: &&Tool| match purpose {
-            Purpose::Build | Purpose::Chart | Purpose::Fuzz | Purpose::Bench | Purpose::Instructions => false,
+            Purpose::Build
+            | Purpose::Chart
+            | Purpose::Page
+            | Purpose::Fuzz
+            | Purpose::Bench
+            | Purpose::Instructions => false,
             Purpose::Demo => tool.demo,
             Purpose::Alerts => tool.demo || tool.package == "prometheus",
             Purpose::Vm => OF_MACHINES.contains(&tool.package),
@@ -138,6 +146,13 @@ impl Packages {
             _ => &[],
         };
         Self { toolchain, tools: tools.chain(bench.iter().copied()).collect(), modules }
+    }
+
+    /// What bundles the page of `observer ui`.
+    pub fn of_page() -> Self {
+        let tools = TOOLS.iter().map(|tool| (tool.command, tool.package));
+        let tools = tools.filter(|(command, _)| ["node", "npm"].contains(command)).collect();
+        Self { toolchain: Vec::new(), tools, modules: &[] }
     }
 
     fn missing(&self) -> Vec<&'static str> {

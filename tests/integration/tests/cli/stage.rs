@@ -12,7 +12,7 @@ use observer_integration::wire::{self, Manners, Step};
 use observer_integration::{Claims, Directory, TokenIssuer, release_binary};
 use serde_json::Value;
 
-pub const COMMANDS: [&str; 11] = [
+pub const COMMANDS: [&str; 12] = [
     "run",
     "flows",
     "findings",
@@ -21,6 +21,7 @@ pub const COMMANDS: [&str; 11] = [
     "graph check",
     "graph export",
     "graph diff",
+    "ui",
     "doctor",
     "explain",
     "completion",
