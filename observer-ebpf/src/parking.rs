@@ -9,7 +9,7 @@ use aya_ebpf::helpers::generated::{bpf_ringbuf_output, bpf_skb_load_bytes};
 use observer_common::{Counter, Data, PARKING_SLOTS, Parked, Stream, Tuple};
 
 use crate::maps::{EVENTS, PARKING, count};
-use crate::ring::{About, BURST_ROOM, clamp, now, wake, write_header};
+use crate::ring::{About, BURST_ROOM, clamp, now, waiting, wake, write_header};
 use crate::segment::after;
 use crate::walk::Bytes;
 
@@ -162,7 +162,7 @@ impl Bytes for Kept {
                 ptr::from_ref(&EVENTS).cast_mut().cast(),
                 record.cast(),
                 bounded_record(len),
-                wake(),
+                wake(waiting()),
             )
         };
         if emitted != 0 {

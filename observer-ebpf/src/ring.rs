@@ -13,11 +13,16 @@ use crate::maps::{EVENTS, count, settings};
 /// Bytes beyond `wake_at` within which a record still wakes the daemon: so that one of them does, and not all.
 const WAKE_BAND: u64 = 256 * 1024;
 
+/// Bytes that wait for the daemon. Asked once a record: the answer lies in memory that the daemon writes to.
+#[inline(always)]
+pub fn waiting() -> u64 {
+    EVENTS.query(u64::from(BPF_RB_AVAIL_DATA))
+}
+
 /// How to submit a record. The daemon drains the ring by the clock: a wake-up costs the traffic more than the record.
 /// Only where the ring fills faster than the clock ticks is it woken.
 #[inline(always)]
-pub fn wake() -> u64 {
-    let waiting = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
+pub fn wake(waiting: u64) -> u64 {
     let wake_at = u64::from(settings().wake_at);
     if waiting >= wake_at && waiting < wake_at + WAKE_BAND {
         u64::from(BPF_RB_FORCE_WAKEUP)
@@ -30,8 +35,7 @@ pub fn wake() -> u64 {
 /// what it is, and of the others what falls into every eighth millisecond: that samples all edges alike. The last eighth
 /// is for connections, so that who talked to whom is still known.
 #[inline(always)]
-fn has_room(first: bool) -> bool {
-    let waiting = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
+fn has_room(waiting: u64, first: bool) -> bool {
     let eighth = u64::from(settings().wake_at);
     if waiting < 4 * eighth {
         return true;
@@ -60,7 +64,7 @@ pub fn emit<T: 'static>(fill: impl FnOnce(*mut T)) -> bool {
         return false;
     };
     fill(entry.as_mut_ptr());
-    entry.submit(wake());
+    entry.submit(wake(waiting()));
     true
 }
 
@@ -111,17 +115,18 @@ pub const BURST_ROOM: usize = BURST_CHUNK - FIXED;
 /// Emits `len` (at most [`LARGE_ROOM`]) bytes of the packet from `at` on, in the smallest class that holds them.
 #[inline(always)]
 pub fn emit_bytes(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> bool {
-    if !has_room(about.first) {
+    let waiting = waiting();
+    if !has_room(waiting, about.first) {
         return false;
     }
     let emitted = if len as usize <= SMALL_ROOM {
-        emit_chunk::<SMALL_ROOM>(skb, about, at, len)
+        emit_chunk::<SMALL_ROOM>(skb, about, at, len, waiting)
     } else if len as usize <= MEDIUM_ROOM {
-        emit_chunk::<MEDIUM_ROOM>(skb, about, at, len)
+        emit_chunk::<MEDIUM_ROOM>(skb, about, at, len, waiting)
     } else if len as usize <= TOKEN_ROOM {
-        emit_chunk::<TOKEN_ROOM>(skb, about, at, len)
+        emit_chunk::<TOKEN_ROOM>(skb, about, at, len, waiting)
     } else {
-        emit_chunk::<LARGE_ROOM>(skb, about, at, len)
+        emit_chunk::<LARGE_ROOM>(skb, about, at, len, waiting)
     };
     if !emitted {
         count(Counter::LostPayloads);
@@ -135,10 +140,11 @@ pub fn emit_burst(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> 
     if len as usize <= LARGE_ROOM {
         return emit_bytes(skb, about, at, len);
     }
-    if !has_room(about.first) {
+    let waiting = waiting();
+    if !has_room(waiting, about.first) {
         return false;
     }
-    let emitted = emit_chunk::<BURST_ROOM>(skb, about, at, len);
+    let emitted = emit_chunk::<BURST_ROOM>(skb, about, at, len, waiting);
     if !emitted {
         count(Counter::LostPayloads);
     }
@@ -148,10 +154,11 @@ pub fn emit_burst(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> 
 /// The same, of [`LARGE_ROOM`] bytes.
 #[inline(always)]
 pub fn emit_full(skb: *mut __sk_buff, about: &About<'_>, at: u32) -> bool {
-    if !has_room(about.first) {
+    let waiting = waiting();
+    if !has_room(waiting, about.first) {
         return false;
     }
-    let emitted = emit_chunk::<LARGE_ROOM>(skb, about, at, LARGE_ROOM as u32);
+    let emitted = emit_chunk::<LARGE_ROOM>(skb, about, at, LARGE_ROOM as u32, waiting);
     if !emitted {
         count(Counter::LostPayloads);
     }
@@ -159,7 +166,13 @@ pub fn emit_full(skb: *mut __sk_buff, about: &About<'_>, at: u32) -> bool {
 }
 
 #[inline(always)]
-fn emit_chunk<const ROOM: usize>(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> bool {
+fn emit_chunk<const ROOM: usize>(
+    skb: *mut __sk_buff,
+    about: &About<'_>,
+    at: u32,
+    len: u32,
+    waiting: u64,
+) -> bool {
     let len = clamp::<ROOM>(len);
     let Some(mut entry) = EVENTS.reserve::<Chunk<ROOM>>(0) else {
         return false;
@@ -181,7 +194,7 @@ fn emit_chunk<const ROOM: usize>(skb: *mut __sk_buff, about: &About<'_>, at: u32
             return false;
         }
     }
-    entry.submit(wake());
+    entry.submit(wake(waiting));
     true
 }
 

@@ -3,12 +3,14 @@
 
 pub mod cli;
 pub mod cluster;
+pub mod confine;
 pub mod conntrack;
 pub mod crd;
 pub mod decode;
 pub mod graph;
 pub mod identity;
 pub mod manifest;
+pub mod memory;
 pub mod model;
 pub mod posture;
 pub mod probe;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use crate::setup::{self, Purpose};
 use crate::stage::Stages;
-use crate::{demo, process, test, tidy};
+use crate::{demo, process, test, tidy, vm};
 
 /// The command itself. `commands` are the subcommands there are, for tidy.
 ///
@@ -26,6 +26,7 @@ fn run_stages(stages: &mut Stages, commands: &[String]) -> Result<()> {
     stages.run("dependencies", dependencies)?;
     stages.run("tidy", || tidy::run(commands))?;
     test::run_stages(stages, &test::Arguments::default())?;
+    stages.run("kernels", vm::as_stage)?;
     stages.run("demo", demo::as_stage)
 }
 

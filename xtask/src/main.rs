@@ -9,14 +9,18 @@ mod fuzz;
 mod image;
 mod manifest;
 mod process;
+mod reliability;
 mod root;
+mod scratch;
 mod setup;
+mod soak;
 mod stage;
 #[cfg(test)]
 mod tempdir;
 mod test;
 mod tidy;
 mod ui;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -38,10 +42,16 @@ enum Command {
     Demo(demo::Arguments),
     /// Run all tests: unit tests, then as root the suites on a real kernel and against a real API server
     Test(test::Arguments),
+    /// Boot stock Debian kernels in QEMU and run the core scenarios on each
+    VmTest(vm::Arguments),
     /// Run the fuzz targets for a while each, by hand: CI only replays their corpora
     Fuzz(fuzz::Arguments),
     /// Measure, on a release build; prints tables
     Bench(bench::Arguments),
+    /// Run the daemon under mixed load, churn and faults, by hand: what it holds must not grow
+    Soak(soak::Arguments),
+    /// Run what proves reliability, and write docs/reliability.md from what was seen
+    Reliability(reliability::Arguments),
     /// Write the container image as an archive, without a container engine
     Image(image::Arguments),
     /// Render the chart into deploy/observer.yaml
@@ -62,8 +72,11 @@ impl Command {
             Self::Setup(arguments) => setup::run(&arguments),
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
+            Self::VmTest(arguments) => vm::run(&arguments),
             Self::Fuzz(arguments) => fuzz::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),
+            Self::Soak(arguments) => soak::run(&arguments),
+            Self::Reliability(arguments) => reliability::run(&arguments),
             Self::Image(arguments) => image::run(&arguments),
             Self::Manifest(arguments) => manifest::run(&arguments),
             Self::Docs(arguments) => docs::run(&arguments),

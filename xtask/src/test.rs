@@ -8,7 +8,10 @@ use clap::{Args, ValueEnum};
 
 use crate::setup::{self, Purpose};
 use crate::stage::Stages;
-use crate::{image, manifest, process, root, ui, workspace};
+use crate::{image, manifest, process, reliability, root, ui, workspace};
+
+/// Names the daemon under test.
+pub const DAEMON: &str = "OBSERVER_BIN";
 
 /// Integration tests at a time: each has its own simulated node and daemon, and waits more than it computes.
 const INTEGRATION_THREADS: &str = "2";
@@ -137,8 +140,24 @@ fn suite(packages: &[&str], threads: &str, arguments: &Arguments) -> Result<Comm
         .args(packages.iter().flat_map(|package| ["--package", package]))
         .args(["--", "--test-threads", threads])
         .args(&arguments.rest)
-        .env("OBSERVER_BIN", observer);
-    as_root(&mut command)?;
+        .env(DAEMON, observer)
+        .env(reliability::FOLDER_VARIABLE, reliability::folder()?);
+    as_root(&mut command, "cargo xtask test")?;
+    Ok(command)
+}
+
+/// One test program of such a suite.
+///
+/// # Errors
+/// There is no release build, or no root.
+pub fn one_suite(package: &str, name: &str) -> Result<Command> {
+    let mut command = process::cargo();
+    command
+        .args(["test", "--no-fail-fast", "--package", package, "--test", name])
+        .args(["--", "--test-threads", INTEGRATION_THREADS])
+        .env(DAEMON, workspace::release_observer()?)
+        .env(reliability::FOLDER_VARIABLE, reliability::folder()?);
+    as_root(&mut command, "cargo xtask reliability")?;
     Ok(command)
 }
 
@@ -150,17 +169,20 @@ fn deployment(arguments: &Arguments) -> Result<Command> {
         .args(["--", "--test-threads", INTEGRATION_THREADS])
         .args(&arguments.rest)
         .env("OBSERVER_IMAGE", image::archive()?)
-        .env("OBSERVER_BIN", workspace::release_observer()?);
-    as_root(&mut command)?;
+        .env(DAEMON, workspace::release_observer()?);
+    as_root(&mut command, "cargo xtask test")?;
     Ok(command)
 }
 
-/// Makes cargo's command run its tests as root.
-fn as_root(command: &mut Command) -> Result<()> {
+/// Makes cargo's command run what it builds as root. `again`: what to type if that is refused.
+///
+/// # Errors
+/// It may not.
+pub fn as_root(command: &mut Command, again: &str) -> Result<()> {
     if !root::is_root() {
         // Asked here and now: within cargo's output nobody would see the question.
         let why = "loading kernel programs and creating network namespaces";
-        process::run(&mut root::command("true", why, "cargo xtask test")?)?;
+        process::run(&mut root::command("true", why, again)?)?;
         command.env(runner_variable()?, "sudo --preserve-env");
     }
     Ok(())

@@ -41,6 +41,7 @@ impl RunSettings {
             output,
             flow_rate,
             both_ends,
+            seccomp,
             log_level,
             exemptions,
             credential_headers,
@@ -65,6 +66,7 @@ impl RunSettings {
             ("output", *output == new.output),
             ("flow_rate", *flow_rate == new.flow_rate),
             ("both_ends", *both_ends == new.both_ends),
+            ("seccomp", *seccomp == new.seccomp),
             ("log_level", *log_level == new.log_level),
             ("exemptions", *exemptions == new.exemptions),
             ("credential_headers", *credential_headers == new.credential_headers),
@@ -106,7 +108,7 @@ mod tests {
     }
 
     /// Every key, with a value that is not its default.
-    const OTHER: [&str; 21] = [
+    const OTHER: [&str; 22] = [
         "inventory: /i",
         "graph: [/g]",
         "graph_sources: [istio]",
@@ -119,6 +121,7 @@ mod tests {
         "output: none",
         "flow_rate: 7",
         "both_ends: true",
+        "seccomp: allow",
         "log_level: debug",
         "exemptions: [{kind: unencrypted, reason: x}]",
         "credential_headers: [x-api-key]",

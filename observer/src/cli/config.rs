@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::CliError;
-use super::run::{LogLevel, Output};
+use super::run::{LogLevel, Output, Seccomp};
 use crate::model::{FindingKind, Timestamp};
 
 /// The longest config file, in bytes.
@@ -105,6 +105,8 @@ pub struct ConfigFile {
     /// Flow records a second that stdout gets at most, bursts apart; 0: all.
     pub flow_rate: Option<u32>,
     pub both_ends: bool,
+    /// What becomes of system calls that a running daemon never makes.
+    pub seccomp: Option<Seccomp>,
     pub log_level: Option<LogLevel>,
     /// Findings that nobody wants to hear of; each is counted in `observer_exempted_total`.
     pub exemptions: Vec<Exemption>,

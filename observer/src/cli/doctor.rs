@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::cluster;
+use crate::memory::{self, Swap};
 use crate::probe::{self, Check, FeatureState};
 
 #[derive(Args, Clone, Debug, Default)]
@@ -86,10 +87,27 @@ impl<'a> Report<'a> {
             cost: finding.lack.as_ref().map(|lack| lack.cost),
             remedy: finding.lack.as_ref().map(|lack| lack.remedy.as_str()),
         };
-        let told: Vec<Line<'a>> = cluster.iter().map(told).collect();
+        let told: Vec<Line<'a>> =
+            std::iter::once(memory(memory::swap())).chain(cluster.iter().map(told)).collect();
         let worst = told.iter().map(|line| line.state).max().unwrap_or(FeatureState::Ok);
         let verdict = probe::verdict(checks).max(worst);
         Self { checks: checks.iter().map(line).chain(told).collect(), verdict }
+    }
+}
+
+/// Credentials pass through it.
+fn memory(swap: Swap) -> Line<'static> {
+    let name = "memory";
+    let ok = |detail| Line { name, state: FeatureState::Ok, detail, cost: None, remedy: None };
+    match swap {
+        Swap::Locked => ok("locked by `observer run`: never swapped out, never dumped"),
+        Swap::Nowhere => ok("never dumped; not locked, but this node has no swap"),
+        Swap::Possible => Line {
+            state: FeatureState::Degraded,
+            cost: Some("credentials that are being read may be written to the node's swap"),
+            remedy: Some("give CAP_SYS_RESOURCE or an unlimited RLIMIT_MEMLOCK, or turn swap off"),
+            ..ok("cannot be locked, and this node swaps")
+        },
     }
 }
 

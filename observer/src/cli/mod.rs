@@ -47,7 +47,7 @@ pub use output::{Color, Format, OutputArgs};
 pub use parse::{one_line, with_causes};
 pub use posture::PostureArgs;
 pub use reference::configuration_page;
-pub use run::{LogLevel, Output, RunArgs};
+pub use run::{LogLevel, Output, RunArgs, Seccomp};
 pub use settings::{IssuerKeys, KeysAt, RunSettings, Source};
 pub use ui::{Listen, UiArgs};
 

@@ -46,6 +46,19 @@ impl LogLevel {
     }
 }
 
+/// What becomes of system calls that a running daemon never makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Seccomp {
+    /// They fail
+    #[default]
+    Refuse,
+    /// They end the daemon
+    Kill,
+    /// They are made
+    Allow,
+}
+
 /// Each has a key of the same name in the config file, with `_` for `-`. A flag wins over the file; a repeatable
 /// flag replaces the file's whole list.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
@@ -92,6 +105,9 @@ pub struct RunArgs {
     /// Also show the client's end of flows towards pods of other nodes; they are never counted
     #[arg(long)]
     pub both_ends: bool,
+    /// What becomes of system calls that a running daemon never makes [default: refuse]
+    #[arg(long, value_name = "MODE")]
+    pub seccomp: Option<Seccomp>,
     /// What the log on stderr tells [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<LogLevel>,

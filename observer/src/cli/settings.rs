@@ -10,7 +10,7 @@ use observer_common::Settings;
 use super::CliError;
 use super::config::{ConfigFile, ConfiguredIssuer, Exemption, GraphSource, LinkEncryption};
 use super::filter::principal;
-use super::run::{LogLevel, Output, RunArgs};
+use super::run::{LogLevel, Output, RunArgs, Seccomp};
 use crate::sink::{DEFAULT_SERIES_BUDGET, DEFAULT_SOCKET, MIN_SERIES_BUDGET};
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9464);
@@ -97,6 +97,8 @@ pub struct RunSettings {
     /// Flow records a second that stdout gets at most; zero: all.
     pub flow_rate: u32,
     pub both_ends: bool,
+    /// What becomes of system calls that are not expected.
+    pub seccomp: Seccomp,
     pub log_level: LogLevel,
     pub exemptions: Vec<Exemption>,
     /// Lower-case names of request headers.
@@ -195,6 +197,7 @@ impl RunSettings {
             output: args.output.or(file.output).unwrap_or_default(),
             flow_rate: args.flow_rate.or(file.flow_rate).unwrap_or(DEFAULT_FLOW_RATE),
             both_ends: args.both_ends || file.both_ends,
+            seccomp: args.seccomp.or(file.seccomp).unwrap_or_default(),
             log_level: args.log_level.or(file.log_level).unwrap_or_default(),
             exemptions: file.exemptions,
             credential_headers,

@@ -37,6 +37,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.listen.to_string(), "0.0.0.0:9464");
     assert_eq!(settings.socket.to_str(), Some("/run/observer/observer.sock"));
     assert_eq!((settings.output, settings.log_level), (Output::Json, LogLevel::Info));
+    assert_eq!(settings.seccomp, Seccomp::Refuse);
     assert_eq!((settings.series_budget, settings.client_allowance), (50_000, 16_384));
     assert_eq!((settings.series_idle, settings.flow_rate), (Duration::from_secs(3_600), 1_000));
     assert!(settings.api_audiences.is_empty() && settings.cgroup_root.is_none() && !settings.both_ends);
@@ -55,7 +56,7 @@ fn every_flag_of_run_has_a_key() {
         .filter(|flag| *flag != "config")
         .map(|flag| flag.replace('-', "_"))
         .collect();
-    assert_eq!(flags.len(), 14);
+    assert_eq!(flags.len(), 15);
     for flag in flags {
         assert!(keys.contains(&flag.as_str()), "{flag} in {keys:?}");
     }
@@ -118,6 +119,7 @@ listen: '[::1]:9999'
 socket: /s
 output: text
 both_ends: true
+seccomp: kill
 log_level: debug
 exemptions:
   - {kind: unauthenticated, server: shop/web, path_prefix: /healthz, until: 2030-01-01T00:00:00Z, reason: health checks}
@@ -144,6 +146,7 @@ flow_rate: 50
         (settings.output, settings.log_level, settings.both_ends),
         (Output::Text, LogLevel::Debug, true)
     );
+    assert_eq!(settings.seccomp, Seccomp::Kill);
     assert_eq!(settings.credential_headers, ["x-api-key"]);
     assert_eq!(settings.exemptions[0].reason, "health checks");
     // date -u -d 2030-01-01T00:00:00Z +%s

@@ -24,6 +24,8 @@ pub struct Access {
     /// This process's own.
     pub namespace: String,
     token: OwnToken,
+    /// Its credentials come from a program that is started again and again.
+    starts_program: bool,
 }
 
 #[derive(Clone)]
@@ -52,6 +54,11 @@ pub enum AccessError {
     InCluster(#[source] Box<InClusterError>),
     #[error("the API server at {url} cannot be asked: {}; mend the kubeconfig", one_line(.source))]
     Client { url: String, source: Box<kube::Error> },
+    #[error(
+        "{KUBECONFIG}: it has a program fetch credentials, which the filter of system calls does not let this process \
+         start again; use a kubeconfig with a token or a certificate, or give --seccomp allow"
+    )]
+    StartsProgram,
 }
 
 impl Access {
@@ -73,12 +80,19 @@ impl Access {
         // The watches wait by themselves, and say so.
         config.default_retry = false;
         let token = OwnToken::of(&config);
+        let starts_program = config.auth_info.exec.is_some() || config.auth_info.auth_provider.is_some();
         let url = config.cluster_url.to_string();
         let namespace = config.default_namespace.clone();
         match Client::try_from(config) {
-            Ok(client) => Ok(Self { client, url, namespace, token }),
+            Ok(client) => Ok(Self { client, url, namespace, token, starts_program }),
             Err(source) => Err(AccessError::Client { url, source: Box::new(source) }),
         }
+    }
+
+    /// # Errors
+    /// It starts programs.
+    pub fn starts_no_program(&self) -> Result<(), AccessError> {
+        if self.starts_program { Err(AccessError::StartsProgram) } else { Ok(()) }
     }
 
     /// Whether there is anything to find: an API server was meant.

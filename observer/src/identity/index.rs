@@ -269,6 +269,12 @@ impl Index {
         })
     }
 
+    /// Whether all sockets of the pod are on this node, as its object says.
+    #[must_use]
+    pub fn is_of_this_node(&self, pod: &Pod) -> bool {
+        pod.node.as_ref() == Some(&self.node_name)
+    }
+
     /// The Service that a client dials at `ip` and `port`: by ClusterIP, external or load balancer address, or as a
     /// node port. Looks at endpoints that are new to it, once.
     #[must_use]

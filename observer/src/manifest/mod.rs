@@ -9,6 +9,9 @@ use serde_json::Value;
 const MAX_FILE_BYTES: u64 = 512 * 1024 * 1024;
 /// Objects nest deeper than the YAML reader's default allows: a CustomResourceDefinition's schema, for one.
 const MAX_DEPTH: usize = 128;
+/// What anchors and aliases may stand for: files that people write have some, and what kubectl prints has none.
+const MAX_ALIASED: usize = 50_000;
+const MAX_ALIASED_BYTES: usize = 4 << 20;
 /// What a file of [`MAX_FILE_BYTES`] can hold.
 const MAX_NODES: usize = MAX_FILE_BYTES as usize / 4;
 
@@ -102,7 +105,9 @@ fn parse(file: &Path, text: &str) -> Result<Vec<Value>, ManifestError> {
             max_nodes: MAX_NODES,
             max_events: 2 * MAX_NODES,
             max_documents: MAX_NODES,
-            max_total_scalar_bytes: MAX_FILE_BYTES as usize,
+            // An escape of two letters stands for three bytes at most.
+            max_total_scalar_bytes: 2 * text.len() + MAX_ALIASED_BYTES,
+            max_recorded_anchor_events: MAX_ALIASED,
         },
     };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {

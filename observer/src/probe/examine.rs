@@ -11,11 +11,13 @@ use aya::programs::ProgramType;
 use aya::sys::{is_map_supported, is_program_supported};
 
 use super::features::{
-    BTF, CAPABILITIES, CGROUP_SCOPE, CGROUP2, Check, Feature, FeatureState, HOOKS, JIT, KERNEL, MEMLOCK,
-    MMAPABLE_ARRAY, PERFMON, RING_BUFFER, SECCOMP, SELF_TEST, SK_STORAGE, SOCK_OPS,
+    BTF, CAPABILITIES, CGROUP_SCOPE, CGROUP2, Check, Feature, FeatureState, HOOKS, JIT, KEPT, KERNEL,
+    MEMLOCK, MMAPABLE_ARRAY, OWN_FILTER, PERFMON, RING_BUFFER, SECCOMP, SELF_TEST, SK_STORAGE, SOCK_OPS,
+    WALK, WALK_HOOK,
 };
 use super::load::one_line;
 use super::{Canary, CgroupRoot, HookState, Options, Probe, ProbeError};
+use crate::confine::{self, Kept};
 use crate::decode::ClockOffset;
 
 /// How long the canary's events may take: they are in the ring before `fly` returns.
@@ -55,7 +57,8 @@ pub fn examine(cgroup_root: Option<&Path>) -> Vec<Check> {
         Ok(root) => checks.extend([ok(&CGROUP2, root.path.display().to_string()), scope(root)]),
         Err(error) => checks.push(missing(&CGROUP2, error.to_string())),
     }
-    let probe = root.as_ref().ok().map(|root| Probe::load(root, &Options::default()));
+    let mut probe = root.as_ref().ok().map(|root| Probe::load(root, &Options::default()));
+    let kept = kept(probe.as_mut());
     let tried = [maps(probe.as_ref()).into(), hooks(probe.as_ref())].concat();
     // What fails because of something above has the way out of that.
     let cause = checks.iter().find(|check| check.feature.essential && check.state == FeatureState::Missing);
@@ -64,7 +67,7 @@ pub fn examine(cgroup_root: Option<&Path>) -> Vec<Check> {
         (Ok(root), Some(Ok(mut probe))) => self_test(root, &mut probe),
         _ => missing(&SELF_TEST, "not tried: the programs are not attached".to_owned()),
     };
-    let tried = tried.into_iter().chain([self_test]);
+    let tried = tried.into_iter().chain([self_test, kept, own_filter()]);
     checks.extend(tried.map(|check| Check { remedy: remedy.unwrap_or(check.remedy), ..check }));
     checks
 }
@@ -238,7 +241,8 @@ fn maps(probe: Loaded<'_>) -> [Check; 3] {
 }
 
 fn hooks(probe: Loaded<'_>) -> Vec<Check> {
-    HOOKS.iter().map(|hook| hook_state(hook.name, hook.feature, probe)).collect()
+    let hooks = HOOKS.iter().map(|hook| (hook.name, hook.feature)).chain([(WALK_HOOK, &WALK)]);
+    hooks.map(|(name, feature)| hook_state(name, feature, probe)).collect()
 }
 
 fn hook_state(name: &'static str, feature: &'static Feature, probe: Loaded<'_>) -> Check {
@@ -260,6 +264,27 @@ fn hook_state(name: &'static str, feature: &'static Feature, probe: Loaded<'_>) 
         Ok(true) => degraded(feature, "the kernel has the program type; not attached".to_owned()),
         Ok(false) => missing(feature, "the kernel does not have the program type".to_owned()),
         Err(error) => missing(feature, format!("cannot be tried: {}", one_line(&error))),
+    }
+}
+
+/// As a daemon finds it out when it starts.
+fn kept(probe: Option<&mut Result<Probe, ProbeError>>) -> Check {
+    let Some(Ok(probe)) = probe else {
+        return degraded(&KEPT, "not tried: the programs are not attached".to_owned());
+    };
+    let detail = match confine::needs_capability(move || probe.counters().is_ok()) {
+        Kept::None => "none: once attached, all are given up",
+        Kept::Bpf => {
+            "CAP_BPF, in the observing thread: this kernel (before 5.19) wants it to read maps that are open"
+        }
+    };
+    ok(&KEPT, detail.to_owned())
+}
+
+fn own_filter() -> Check {
+    match confine::probe_filter() {
+        Ok(()) => ok(&OWN_FILTER, "the kernel takes it".to_owned()),
+        Err(error) => degraded(&OWN_FILTER, error.to_string()),
     }
 }
 

@@ -157,6 +157,14 @@ pub static EGRESS: Feature = Feature {
     remedy: "run a kernel with CONFIG_CGROUP_BPF=y; if somebody else is attached exclusively, `bpftool cgroup tree` shows it",
 };
 
+pub static WALK: Feature = Feature {
+    name: "cgroup_skb/walk",
+    essential: false,
+    purpose: "programs that the others go on in: they walk over the frames of HTTP/2, and put segments in order",
+    cost: "requests of HTTP/2 can be unknown: what it carries is shipped by allowance alone",
+    remedy: "run Linux 5.10 or later with CONFIG_CGROUP_BPF=y",
+};
+
 pub static JIT: Feature = Feature {
     name: "jit",
     essential: false,
@@ -171,6 +179,22 @@ pub static SELF_TEST: Feature = Feature {
     purpose: "a loopback connection of our own comes out of the ring",
     cost: "unproven: the programs may be blind, and a silent node cannot be told from a quiet one",
     remedy: "attach at the host's root (--cgroup-root) and in the host's cgroup namespace; the detail says what failed",
+};
+
+pub static KEPT: Feature = Feature {
+    name: "kept-capabilities",
+    essential: false,
+    purpose: "what a running daemon still may do: as little as the kernel lets it",
+    cost: "unknown what a running daemon would keep",
+    remedy: "see the checks above",
+};
+
+pub static OWN_FILTER: Feature = Feature {
+    name: "own-filter",
+    essential: false,
+    purpose: "seccomp(2): a running daemon makes no system call but those that it needs",
+    cost: "whoever takes the daemon over can make every system call that its user may",
+    remedy: "run a kernel with CONFIG_SECCOMP_FILTER=y, and a seccompProfile that allows seccomp(2)",
 };
 
 /// A kernel program and where it goes.
@@ -189,6 +213,9 @@ pub static HOOKS: [Hook; 3] = [
     Hook { name: "egress", program: "observer_egress", feature: &EGRESS },
     Hook { name: "sock_ops", program: "observer_sock_ops", feature: &SOCK_OPS },
 ];
+
+/// The name of [`WALK`] in `probe_info` and in logs. These programs are attached to none of the kernel's hooks.
+pub const WALK_HOOK: &str = "walk";
 
 /// One line of the report.
 #[derive(Clone, Debug)]

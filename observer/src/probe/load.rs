@@ -7,9 +7,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray, ProgramArray, RingBuf};
+use aya::maps::{HashMap, MapData, MapError, MapType, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::{CgroupAttachMode, CgroupSkb, Program, ProgramError};
-use aya::sys::SyscallError;
+use aya::sys::{SyscallError, is_map_supported};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
 use observer_common::{Counter, HASH_KEY_WORDS, Settings, UdpConversation, UdpKey, continuation};
@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::CgroupRoot;
 use super::alarm::Alarm;
 use super::control::ControlTable;
-use super::features::{HOOKS, Hook};
+use super::features::{HOOKS, Hook, WALK, WALK_HOOK};
 use super::repeats::RepeatTable;
 use crate::decode::{self, ClockOffset, DecodeError};
 use crate::model::{Cookie, Event, Timestamp, UdpClose};
@@ -52,6 +52,10 @@ pub enum ProbeError {
         "cannot create the kernel programs' maps: {0}; run as root (or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN) on Linux 5.10 or later; `observer doctor` says what is missing"
     )]
     Load(String),
+    #[error(
+        "this kernel ({release}) is too old: it lacks the ring buffer that came with Linux 5.8 ({cause}); run Linux 5.10 or later"
+    )]
+    TooOld { release: String, cause: String },
     #[error(
         "the kernel refuses the program {name}: {cause}; run as root (or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN) on Linux 5.10 or later; `observer doctor` says what is missing"
     )]
@@ -121,11 +125,11 @@ impl Probe {
             .map_max_entries("EVENTS", options.ring_bytes)
             .map_max_entries("CONVERSATIONS", options.conversations)
             .load(OBJECT)
-            .map_err(|error| ProbeError::Load(one_line(&error)))?;
+            .map_err(|error| not_loaded(one_line(&error), is_map_supported(MapType::RingBuf).ok()))?;
         let cgroup = root.open().map_err(|cause| ProbeError::Cgroup { path: root.path.clone(), cause })?;
 
-        let continuations = continuations(&mut ebpf)?;
-        let mut hooks = Hooks::new();
+        let (continuations, walk) = continuations(&mut ebpf)?;
+        let mut hooks = Hooks::from([(WALK_HOOK, walk)]);
         for hook in &HOOKS {
             let Err(error) = attach(&mut ebpf, hook, &cgroup, root) else {
                 hooks.push((hook.name, HookState::Attached));
@@ -235,6 +239,15 @@ impl Probe {
     }
 }
 
+/// `ring`: whether the kernel has ring buffers, if it says so.
+fn not_loaded(cause: String, ring: Option<bool>) -> ProbeError {
+    if ring != Some(false) {
+        return ProbeError::Load(cause);
+    }
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    ProbeError::TooOld { release: release.trim().to_owned(), cause }
+}
+
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, ProbeError> {
     ebpf.take_map(name).ok_or(ProbeError::Missing(name))
 }
@@ -253,7 +266,7 @@ fn hash_key() -> [u64; HASH_KEY_WORDS] {
 }
 
 /// The programs that others go on in. Without one, HTTP/2 is shipped by allowance and its requests can be `unknown`.
-fn continuations(ebpf: &mut Ebpf) -> Result<Vec<ProgramArray<MapData>>, ProbeError> {
+fn continuations(ebpf: &mut Ebpf) -> Result<(Vec<ProgramArray<MapData>>, HookState), ProbeError> {
     const ARRAYS: [(&str, &[(u32, &str)]); 2] = [
         (
             "INGRESS_GOES_ON",
@@ -262,6 +275,7 @@ fn continuations(ebpf: &mut Ebpf) -> Result<Vec<ProgramArray<MapData>>, ProbeErr
         ("EGRESS_GOES_ON", &[(continuation::WALK, "observer_walk_sent")]),
     ];
     let mut arrays = Vec::new();
+    let mut state = HookState::Attached;
     for (map, programs) in ARRAYS {
         let map_error = |error: MapError| ProbeError::Map { name: map, cause: one_line(&error) };
         let mut array = ProgramArray::try_from(take(ebpf, map)?).map_err(map_error)?;
@@ -271,12 +285,13 @@ fn continuations(ebpf: &mut Ebpf) -> Result<Vec<ProgramArray<MapData>>, ProbeErr
             };
             if let Err(error) = go_on_in(&mut array, index, program) {
                 let cause = refusal(name, &error);
-                tracing::warn!(program = name, cause, cost = "requests of HTTP/2 can be unknown", "degraded");
+                tracing::warn!(program = name, cause, cost = WALK.cost, "degraded");
+                state = HookState::Missing(format!("the kernel refuses the program {name}: {cause}"));
             }
         }
         arrays.push(array);
     }
-    Ok(arrays)
+    Ok((arrays, state))
 }
 
 fn go_on_in(
@@ -388,6 +403,19 @@ processed 122 insns (limit 1000000) max_states_per_insn 1 total_states 11 peak_s
             )
         );
         assert_eq!(verifier_reason("\n"), None);
+    }
+
+    #[test]
+    fn a_kernel_without_ring_buffers_is_named_as_too_old_and_no_other_is() {
+        // What 4.19 says to a type of map that it does not know: bpf(2), EINVAL.
+        let cause = "failed to create map `EVENTS`: Invalid argument (os error 22)";
+        let told = not_loaded(cause.to_owned(), Some(false)).to_string();
+        assert!(told.contains("is too old") && told.ends_with("run Linux 5.10 or later"), "{told}");
+        assert!(told.contains(cause) && told.lines().count() == 1, "{told}");
+        for ring in [Some(true), None] {
+            let told = not_loaded("EPERM".to_owned(), ring).to_string();
+            assert!(!told.contains("too old") && told.contains("run as root"), "{told}");
+        }
     }
 
     #[test]

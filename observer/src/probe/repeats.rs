@@ -111,8 +111,15 @@ impl RepeatTable {
         }
     }
 
-    /// Nobody wants to know what this socket counts.
-    pub fn release(&mut self, cookie: Cookie, now: Timestamp) {
+    /// Takes the slots of sockets back of which nobody knows any more.
+    pub fn retain(&mut self, is_known: impl Fn(Cookie) -> bool, now: Timestamp) {
+        let gone: Vec<Cookie> = self.counting.keys().copied().filter(|cookie| !is_known(*cookie)).collect();
+        for cookie in gone {
+            self.release(cookie, now);
+        }
+    }
+
+    fn release(&mut self, cookie: Cookie, now: Timestamp) {
         if let Some(Counting { slot, .. }) = self.counting.remove(&cookie) {
             self.slots.entries()[slot as usize].cookie.store(0, Ordering::Release);
             self.resting.push_back((now, slot));
@@ -134,7 +141,9 @@ impl Counting {
         let server_next = slot.server_next.load(Ordering::Acquire);
         let client_next = slot.client_next.load(Ordering::Acquire);
         let since = slot.since.load(Ordering::Acquire);
-        let begun = matches!(state, counting::COUNTING | counting::STOPPED);
+        // On some processors the state can be seen before what was written before it.
+        let written = client_next != 0 && server_next != 0;
+        let begun = written && matches!(state, counting::COUNTING | counting::STOPPED);
         let unheard = state == counting::ASKED && now.since(self.asked) > PATIENCE;
         let over = unheard || matches!(state, counting::STOPPED | counting::REFUSED);
         let counted = begun.then_some((since, client_next, server_next));

@@ -20,6 +20,7 @@ mod sniff;
 mod tls;
 mod upgrade;
 
+pub use buffer::{MOST_KEPT_BY_ALL, crowded_out};
 pub use datagram::datagram;
 pub use session::{Interest, MOST_KEPT, Piece, Session, Settings};
 pub use tls::infer_tunnel;

@@ -1,7 +1,7 @@
 //! One flow's story: first what it is, then what it says.
 
 use super::Witness;
-use super::buffer::Buffer;
+use super::buffer::{Buffer, MOST_KEPT_BY_ALL, crowd_out, kept_by_all};
 use super::http1::{Http1, Switched, SwitchedTo};
 use super::http2::{self, Http2};
 use super::midstream::{Found, Midstream};
@@ -64,6 +64,9 @@ impl Default for Settings {
 /// table full of paths, whose invalid UTF-8 is three times as long as it was.
 pub const MOST_KEPT: usize = 2 * (http2::LONGEST_BLOCK + 4 * http2::LARGEST_TABLE);
 
+/// Why a flow's bytes were given up.
+const CROWDED_OUT: &str = "buffers-full";
+
 enum State {
     /// What it is is not proven yet.
     Opening(Box<Opening>),
@@ -98,9 +101,30 @@ impl Session {
 
     /// Takes the next piece of what the client (or the server) said.
     pub fn push(&mut self, client: bool, piece: Piece<'_>, settings: &Settings, witness: &mut impl Witness) {
+        let before = kept_by_all();
         let mut witness = Named { name: self.name, witness };
         self.take(client, piece, settings, &mut witness);
         self.name = witness.name;
+        let now = kept_by_all();
+        if now > before && now > MOST_KEPT_BY_ALL {
+            self.give_up(witness.witness);
+        }
+    }
+
+    /// The bytes that wait for more are dropped: what they would have told is unknown, and what comes after them is looked
+    /// at as if it had not been seen from its start.
+    fn give_up(&mut self, witness: &mut impl Witness) {
+        crowd_out();
+        match self.state {
+            State::Http1(_) | State::Http2(_) => {
+                witness.malformed(CROWDED_OUT);
+                self.finish(witness);
+                self.state = State::Midstream(Box::default());
+            }
+            State::Opening(_) | State::Upgrading(_) | State::Tls(_) => self.lose_start(CROWDED_OUT, witness),
+            State::Midstream(_) => self.state = State::Midstream(Box::default()),
+            State::Done => {}
+        }
     }
 
     fn take<W: Witness>(

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::senders::Senders;
 use super::session::Session;
 use crate::conntrack::{Flow, Role};
 use crate::identity::{CgroupTree, Index};
-use crate::model::{EdgeEnd, EdgeKey, EdgePort, Endpoint, Hop, Identity, Link, Pod, Timestamp};
+use crate::model::{EdgeEnd, EdgeKey, EdgePort, Endpoint, Hop, Identity, Link, Pod, Timestamp, Transport};
 use crate::verdict::{self, Way};
 
 /// A flow's ends, resolved once.
@@ -54,6 +55,7 @@ pub fn may_become_known(identity: &Identity) -> bool {
 
 pub struct Resolver {
     pub index: Index,
+    pub senders: Senders,
     tree: CgroupTree,
 }
 
@@ -61,7 +63,7 @@ impl Resolver {
     /// # Errors
     /// The cgroup directory cannot be read.
     pub fn new(index: Index, cgroup_root: &Path, now: Timestamp) -> io::Result<Self> {
-        Ok(Self { index, tree: CgroupTree::open(cgroup_root, now)? })
+        Ok(Self { index, senders: Senders::default(), tree: CgroupTree::open(cgroup_root, now)? })
     }
 
     /// Resolves both ends, as of the flow's opening.
@@ -101,7 +103,7 @@ impl Resolver {
                         _ => (client.identity, own),
                     }
                 }
-                None => (self.far_end(flow.remote.ip, &own, at), own),
+                None => (self.sender(flow, &own, at), own),
             },
         };
         let way = Way { loopback: flow.loopback, proxied };
@@ -139,8 +141,9 @@ impl Resolver {
     /// Whoever owns a socket of this node. Its cgroup knows best: addresses are shared by hostNetwork pods and
     /// hidden by translation.
     fn at_this_end(&mut self, cgroup: Option<u64>, ip: IpAddr, at: Timestamp) -> Owner {
-        let path = cgroup.and_then(|id| self.tree.path(id, at));
-        let by_cgroup = path.and_then(|path| self.index.by_cgroup(&path));
+        let path = cgroup.map(|id| self.tree.path(id, at));
+        let not_found = matches!(path, Some(None));
+        let by_cgroup = path.flatten().and_then(|path| self.index.by_cgroup(&path));
         let by_address = self.index.by_address(ip, at);
         let identity = match (by_cgroup, by_address) {
             // Ambient's proxy works in the network namespaces of the pods it speaks for, with their addresses.
@@ -150,6 +153,8 @@ impl Resolver {
                 return Owner { identity, proxied: true, nameless };
             }
             (Some(pod @ Identity::Pod(_)), _) | (_, pod @ Identity::Pod(_)) => pod,
+            // It may be a pod's that has the node's address.
+            (None, Identity::Node(_)) if not_found => Identity::Unknown("cgroup-not-found"),
             (by_cgroup, other) => by_cgroup.unwrap_or(other),
         };
         Owner { identity, proxied: false, nameless: false }
@@ -158,6 +163,21 @@ impl Resolver {
     /// Whoever is at the other end of a connection whose other socket was not seen.
     fn far_end(&self, ip: IpAddr, own: &Identity, at: Timestamp) -> Identity {
         if ip.is_loopback() { own.clone() } else { self.index.by_address(ip, at) }
+    }
+
+    /// The client of a flow whose other socket was not seen. Of a TCP connection it answered at its address; a datagram
+    /// says what its sender likes.
+    fn sender(&self, flow: &Flow<Session>, own: &Identity, at: Timestamp) -> Identity {
+        let claimed = self.far_end(flow.remote.ip, own, at);
+        let is_here = claimed.pod().is_some_and(|pod| self.index.is_of_this_node(pod));
+        if flow.transport == Transport::Udp
+            && is_here
+            && !flow.remote.ip.is_loopback()
+            && !self.senders.vouch(flow.cookie, flow.remote, flow.local)
+        {
+            return Identity::Unknown("sender-unseen");
+        }
+        claimed
     }
 }
 

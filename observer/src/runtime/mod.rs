@@ -1,5 +1,6 @@
 //! The composition root: reads what the settings name, puts the stages together, and runs them until told to stop.
 
+mod anchor;
 mod clock;
 mod declaring;
 pub mod ends;
@@ -8,6 +9,7 @@ mod interest;
 mod kept;
 mod late;
 mod ledger;
+mod log;
 mod namespaces;
 mod observe;
 pub mod pipeline;
@@ -15,6 +17,7 @@ mod provenance;
 mod record;
 mod reload;
 mod routine;
+mod senders;
 mod session;
 mod shared_encryption;
 mod situation;
@@ -33,18 +36,22 @@ use std::{fs, thread};
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Exemption, GraphSource, KeysAt, LinkEncryption, LogLevel, Output, RunSettings, Source};
+use crate::cli::{
+    Exemption, GraphSource, KeysAt, LinkEncryption, LogLevel, Output, RunSettings, Seccomp, Source,
+};
 use crate::cluster::{self, Access, KeySource, Keys, Resource, Watches};
+use crate::confine::{self, Forbidden};
 use crate::graph::{Declarations, Graph, SourceKind};
 use crate::identity::{self, Index, Inventory};
+use crate::memory;
 use crate::probe::{self, Canary, CgroupRoot, HookState, Probe};
 use crate::protocol;
 use crate::sink::health::{Heartbeat, Readiness};
 use crate::sink::{self, BoundSocket, BuildInfo, FlowLog, Metrics, Sinks, StoreLimits, Style};
 use crate::token::{Issuer, Verifier};
 use crate::verdict::{self, Exemptions};
+use anchor::Anchor;
 use ends::Resolver;
 use hearing::Hearing;
 use observe::{Observation, SelfTest};
@@ -60,7 +67,9 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// # Errors
 /// Something that the settings name cannot be used, or the kernel refuses the programs.
 pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
-    let set_log_level = log_to_stderr(settings.log_level);
+    let set_log_level = log::to_stderr(settings.log_level);
+    memory::guard();
+    confine::begin();
     let start = clock::now();
     // Files first: what a typing error breaks should break before anything else happens.
     let read_keys = read_keys(settings)?;
@@ -76,11 +85,18 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
         tracing::warn!(path = %root.path.display(), "not the root of the host's cgroup hierarchy: sockets outside are not seen");
     }
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .on_thread_start(confine::unprivileged)
+        .build()?;
     let access = match &settings.inventory {
         Some(_) => None,
         None => Some(runtime.block_on(Access::find())?),
     };
+    if settings.seccomp != Seccomp::Allow {
+        access.as_ref().map_or(Ok(()), Access::starts_no_program)?;
+    }
     // The sockets that tell others of us before the kernel programs, so that a port taken leaves nothing loaded.
     let listener = runtime.block_on(sink::http::bind(settings.listen))?;
     let socket = {
@@ -93,8 +109,6 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     let readiness = Readiness::default();
     let blocker = readiness.block("self-test");
     let heartbeat = Heartbeat::new(start);
-    let flow_log = flow_log(settings, &metrics)?;
-    let sinks = Arc::new(Sinks::new(metrics.clone(), StoreLimits::default(), flow_log));
 
     let hearing = access.as_ref().map(|access| hear(access, &runtime, &readiness, &metrics));
     let declared = access.as_ref().map(|access| {
@@ -106,7 +120,22 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
     });
     let trust = trust(settings, access, read_keys, &runtime);
     let verifier = Verifier::new(trust.issuers(), api_audiences(settings));
-    let probe = load_probe(settings, &root, &metrics)?;
+    let mut probe = load_probe(settings, &root, &metrics)?;
+    let anchor = Anchor::new(&root.path, readiness.clone())
+        .with_context(|| format!("cannot look at {}; run as root", root.path.display()))?;
+    let self_test = match Canary::fly(&root) {
+        Ok(canary) => Some(SelfTest { canary, blocker: Some(blocker), failed: false }),
+        Err(error) => {
+            tracing::warn!("{error}");
+            metrics.probe_info("self_test", "skipped");
+            None
+        }
+    };
+    give_up_privileges(settings, &mut probe)?;
+
+    // Threads that are started from here on have no more than this one has left, and this one no more than maps need.
+    let flow_log = confine::without(|| flow_log(settings, &metrics))??;
+    let sinks = Arc::new(Sinks::new(metrics.clone(), StoreLimits::default(), flow_log));
     describe(&metrics, &index, &graph);
     sinks.board.begun(start);
     sinks.board.declare(graph.listing());
@@ -131,16 +160,9 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
         verifier,
         sinks.clone(),
     );
-    let self_test = match Canary::fly(&root) {
-        Ok(canary) => Some(SelfTest { canary, blocker: Some(blocker), failed: false }),
-        Err(error) => {
-            tracing::warn!("{error}");
-            metrics.probe_info("self_test", "skipped");
-            None
-        }
-    };
     let observation = Observation {
         probe,
+        anchor,
         pipeline,
         metrics: metrics.clone(),
         heartbeat: heartbeat.clone(),
@@ -159,6 +181,7 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
         let stop = stop.clone();
         thread::Builder::new().name("observe".into()).spawn(move || observation.run(&stop))?
     };
+    confine::unprivileged();
     tracing::info!(node = settings.node_name, root = %root.path.display(), listen = %settings.listen, "observing");
 
     let (stop_servers, stopped) = watch::channel(false);
@@ -184,35 +207,6 @@ pub fn run(settings: &RunSettings, source: Source) -> Result<()> {
         sinks.finish();
     }
     Ok(())
-}
-
-/// Starts the log; what is answered changes its level.
-fn log_to_stderr(level: LogLevel) -> Box<dyn Fn(LogLevel) + Send> {
-    let named = EnvFilter::try_from_env("OBSERVER_LOG");
-    let is_named = named.is_ok();
-    let colour = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(named.unwrap_or_else(|_| log_filter(level)))
-        .with_writer(std::io::stderr)
-        .with_ansi(colour)
-        .with_filter_reloading();
-    let filter = builder.reload_handle();
-    // A second subscriber, in tests, is no reason to stop.
-    let _ = builder.try_init();
-    Box::new(move |level| {
-        // The environment wins, as it does at start.
-        if !is_named {
-            let _ = filter.reload(log_filter(level));
-        }
-    })
-}
-
-fn log_filter(level: LogLevel) -> EnvFilter {
-    // The watches tell of what the client fails at, once and in one line.
-    EnvFilter::new(match level {
-        LogLevel::Debug | LogLevel::Trace => level.as_str().to_owned(),
-        _ => format!("{},kube_client=off", level.as_str()),
-    })
 }
 
 /// The issuers' files: a typing error there should stop us, as an issuer's silence should not.
@@ -369,6 +363,16 @@ fn load_probe(settings: &RunSettings, root: &CgroupRoot, metrics: &Metrics) -> R
         metrics.probe_info(hook, if *state == HookState::Attached { "attached" } else { "missing" });
     }
     Ok(probe)
+}
+
+fn give_up_privileges(settings: &RunSettings, probe: &mut Probe) -> Result<()> {
+    let kept = confine::needs_capability(move || probe.counters().is_ok());
+    let forbidden = match settings.seccomp {
+        Seccomp::Refuse => Forbidden::Refuse,
+        Seccomp::Kill => Forbidden::Kill,
+        Seccomp::Allow => Forbidden::Allow,
+    };
+    Ok(confine::end(kept, forbidden)?)
 }
 
 fn describe(metrics: &Metrics, index: &Index, graph: &Graph) {

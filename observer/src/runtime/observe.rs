@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::anchor::Anchor;
 use super::clock;
 use super::declaring::Declared;
 use super::hearing::Hearing;
@@ -14,8 +15,10 @@ use super::trust::Trust;
 use crate::cli::LinkEncryption;
 use crate::decode::DecodeError;
 use crate::identity::ObjectKind;
+use crate::memory;
 use crate::model::{Cookie, Event, Timestamp};
 use crate::probe::{Canary, Probe};
+use crate::protocol;
 use crate::sink::health::{Blocker, Heartbeat};
 use crate::sink::{Metrics, Sinks};
 
@@ -33,6 +36,7 @@ const CANARY_WAIT: Duration = Duration::from_secs(3);
 /// What the thread works with.
 pub struct Observation {
     pub probe: Probe,
+    pub anchor: Anchor,
     pub pipeline: Pipeline,
     pub metrics: Arc<Metrics>,
     pub heartbeat: Heartbeat,
@@ -99,6 +103,7 @@ impl Observation {
                 kept = now;
                 clock = clock::offset();
                 self.keep_house(clock);
+                memory::wipe_stack();
             }
             if now - swept >= SWEEP {
                 swept = now;
@@ -180,16 +185,15 @@ impl Observation {
     fn count_repeats(&mut self) {
         let now = clock::now();
         for repeats in self.probe.repeats().all(now) {
-            if !self.pipeline.knows(repeats.cookie) {
-                self.probe.repeats().release(repeats.cookie, now);
-                continue;
-            }
             self.pipeline.event(Event::Repeats(repeats));
         }
     }
 
     fn keep_house(&mut self, clock: crate::decode::ClockOffset) {
         let now = clock::now();
+        if self.anchor.has_just_gone() {
+            self.miss_anchor();
+        }
         match self.probe.counters() {
             Ok(counters) => {
                 let mut losses = 0;
@@ -208,8 +212,10 @@ impl Observation {
             self.pipeline.event(Event::UdpClose(close));
         }
         self.pipeline.make_room();
+        self.probe.repeats().retain(|cookie| self.pipeline.knows(cookie), now);
         let refused = self.pipeline.refused_flows();
         self.metrics.lost_total("conntrack", refused);
+        self.metrics.lost_total("protocol", protocol::crowded_out());
         if refused > 0 {
             self.pipeline.lost_evidence();
         }
@@ -266,6 +272,17 @@ impl Observation {
             let (index, seen) = self.pipeline.index_and_seen();
             self.surveyor.survey(index, seen, self.hearing.as_ref(), &self.sinks, clock::now());
         }
+    }
+
+    /// The kernel has detached the programs.
+    fn miss_anchor(&self) {
+        for (hook, _) in &self.probe.hooks {
+            self.metrics.probe_info(hook, "missing");
+        }
+        tracing::error!(
+            "the cgroup {} was removed: nothing is observed any more; restart with a --cgroup-root that stays",
+            self.anchor.path().display()
+        );
     }
 
     /// Blind without an error is the worst that can happen: say it.

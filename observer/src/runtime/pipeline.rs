@@ -105,6 +105,11 @@ impl Pipeline {
         let Self { table, verifier, settings, world, commands, late } = self;
         let keep_paths = world.keeps_paths();
         let now = event.time();
+        match &event {
+            Event::Open(open) if open.transport == Transport::Udp => world.resolver.senders.opened(open),
+            Event::UdpClose(close) => world.resolver.senders.closed(close.cookie, close.remote, now),
+            _ => {}
+        }
         let mut read = |session: &mut Session, client: bool, piece: Piece<'_>| {
             let Session { protocol, facts } = session;
             let spare = &mut world.spare;

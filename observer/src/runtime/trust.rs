@@ -56,6 +56,8 @@ impl Trust {
         for (slot, (source, known)) in sources.into_iter().enumerate() {
             let (wanted, asked) = channel(1);
             let (keys, issuer) = known.unzip();
+            // Tokens of an issuer whose keys have not come yet are unverified, and nobody foreign's.
+            let issuer = issuer.or_else(|| named(&source));
             slots.push(Slot { issuer, wanted });
             runtime.spawn(look_after(slot, source, keys, send.clone(), asked));
         }
@@ -98,6 +100,15 @@ impl Trust {
                 std::iter::once(Issuer { url: "".into(), keys: KeySet::default() }).chain(known).collect()
             }
             _ => known.collect(),
+        }
+    }
+}
+
+fn named(source: &KeySource) -> Option<Issuer> {
+    match source {
+        KeySource::ApiServer(_) => None,
+        KeySource::File { issuer, .. } | KeySource::Address { issuer, .. } => {
+            Some(Issuer { url: issuer.as_str().into(), keys: KeySet::default() })
         }
     }
 }
@@ -235,10 +246,15 @@ mod tests {
             Some((keys, issuer))
         };
         let sources = vec![(file("https://cluster"), None), (file("https://sso"), read("https://sso"))];
-        let trust = Trust::start(sources, Vec::new(), runtime.handle());
-        let urls: Vec<_> = trust.issuers().into_iter().map(|issuer| issuer.url.to_string()).collect();
+        let mut trust = Trust::start(sources, Vec::new(), runtime.handle());
+        let urls = |trust: &Trust| -> Vec<String> {
+            trust.issuers().into_iter().map(|issuer| issuer.url.to_string()).collect()
+        };
+        assert_eq!(urls(&trust), ["https://cluster", "https://sso"], "who was named is nobody foreign");
+        // The API server's own has no name before it was asked.
+        trust.slots[0].issuer = None;
         assert_eq!(
-            urls,
+            urls(&trust),
             ["", "https://sso"],
             "a legacy token is tried against the cluster's own keys or none"
         );

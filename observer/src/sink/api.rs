@@ -19,6 +19,7 @@ use super::metrics::Metrics;
 use super::query::{
     Filter, FlowsRequest, Hello, MAX_REQUEST, NOT_A_REQUEST, Notice, PROTOCOL_VERSION, Request,
 };
+use super::refusal::{Refusal, Server};
 use super::socket::{BoundSocket, may_ask, own_uid};
 use super::stopped;
 
@@ -61,18 +62,23 @@ pub async fn serve(
             Ok((stream, _)) if stream.peer_cred().is_ok_and(|peer| may_ask(peer.uid(), own)) => {
                 let Ok(slot) = slots.clone().try_acquire_owned() else {
                     refuse(stream, version);
+                    metrics.refused_client(Server::Socket, Refusal::TooMany);
                     continue;
                 };
                 let (feed, board, metrics) = (feed.clone(), board.clone(), metrics.clone());
                 clients.spawn(async move {
+                    let result = client(stream, (&feed, &board), &metrics, version).await;
                     // A client that breaks off is its own affair.
-                    let _ = client(stream, (&feed, &board), &metrics, version).await;
+                    if result.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+                        metrics.refused_client(Server::Socket, Refusal::TooSlow);
+                    }
                     drop(slot);
                 });
             }
             Ok(_) => tracing::warn!("api-peer-refused"),
             Err(error) => {
                 tracing::debug!(%error, "api-accept-failed");
+                metrics.refused_client(Server::Socket, Refusal::AcceptFailed);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -99,10 +105,7 @@ async fn client(
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     write.write_all(hello(version).as_bytes()).await?;
-    let Ok(request) = tokio::time::timeout(REQUEST_WITHIN, read_request(&mut read)).await else {
-        return Ok(());
-    };
-    match request? {
+    match tokio::time::timeout(REQUEST_WITHIN, read_request(&mut read, metrics)).await?? {
         Ok(Request::Flows(request)) => flows(&request, read, write, feed, metrics).await,
         Ok(Request::Findings(request)) => {
             let strange = request.filter.strange_to_findings();
@@ -156,10 +159,16 @@ async fn refuse_keys(mut write: OwnedWriteHalf, what: &str, keys: &[&str]) -> io
     write.write_all(line(&Notice::Error(why.into())).as_bytes()).await
 }
 
-async fn read_request(read: &mut BufReader<OwnedReadHalf>) -> io::Result<Result<Request, Cow<'static, str>>> {
+async fn read_request(
+    read: &mut BufReader<OwnedReadHalf>,
+    metrics: &Metrics,
+) -> io::Result<Result<Request, Cow<'static, str>>> {
     let mut request = Vec::new();
     read.take(MAX_REQUEST).read_until(b'\n', &mut request).await?;
     if request.last() != Some(&b'\n') {
+        if request.len() as u64 == MAX_REQUEST {
+            metrics.refused_client(Server::Socket, Refusal::TooLarge);
+        }
         return Ok(Err("the request is longer than 64 KiB or has no end".into()));
     }
     Ok(serde_json::from_slice(&request).map_err(|error| format!("{NOT_A_REQUEST}{error}").into()))

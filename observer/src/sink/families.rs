@@ -9,6 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Metric as Registered, Registry, Unit as ClientUnit};
 
 use super::labels::{AUTHENTICATION, DECLARATION, DIRECTION, ENCRYPTION};
+use super::refusal;
 use crate::model::{FindingKind, Kind, PostureKind, Transport};
 
 /// What a family's samples do over time.
@@ -379,6 +380,14 @@ families! {
             "0: `observer_posture_findings` of this kind may lack some; `observer posture` says why.",
         )
     };
+    RefusedClients: Family {
+        labels: &[words("server", refusal::servers), words("reason", refusal::reasons)],
+        ..counter(
+            "observer_refused_clients",
+            "Clients of the daemon's own servers that were turned away",
+            "0: everybody who asked was answered.",
+        )
+    };
     ConfigReloadSuccessful: gauge(
         "observer_config_last_reload_successful",
         "Whether all of the file of --config, as it was last read, is in force",
@@ -405,9 +414,10 @@ families! {
 
 /// The stages outside the kernel that can lose something, there from the start so that their zero is seen, each with
 /// what it lost.
-pub const USERSPACE_STAGES: [(&str, &str); 8] = [
+pub const USERSPACE_STAGES: [(&str, &str); 9] = [
     ("decode", "records of the kernel that could not be read"),
     ("conntrack", "flows that found the table full"),
+    ("protocol", "halves of messages given up because those of all flows took 64 MiB together"),
     ("token", "tokens whose receivers were forgotten: `replayed` turns into `origin-unknown`"),
     ("posture", "what `observer posture` had no room for"),
     ("flow_log", "flow records that stdout's reader was too slow for, or that could not be written"),

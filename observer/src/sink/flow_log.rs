@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ use super::rate::Rate;
 pub const FLOW_LOG_QUEUE: usize = 4_096;
 /// The contract allows a second.
 const FLUSH_AFTER: Duration = Duration::from_millis(200);
+/// How long the writer sleeps where nothing waits and something is to be written soon.
+const NAP: Duration = Duration::from_millis(5);
 /// Enough for a pipe's buffer.
 const BUFFER: usize = 64 * 1024;
 const RETRY_AFTER: Duration = Duration::from_millis(10);
@@ -133,27 +135,20 @@ impl<W: Write> Writer<W> {
     }
 
     fn run(mut self, waiting: &Receiver<Item>) {
-        let mut oldest = Instant::now();
-        loop {
-            let item = if self.buffer.is_empty() {
-                waiting.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                waiting.recv_timeout(FLUSH_AFTER.saturating_sub(oldest.elapsed()))
-            };
-            match item {
-                Ok(Item::Entry(entry)) => {
-                    if self.buffer.is_empty() {
-                        oldest = Instant::now();
-                    }
-                    self.append(&entry);
-                    if self.buffer.len() >= BUFFER || oldest.elapsed() >= FLUSH_AFTER {
-                        self.flush();
-                    }
+        while let Ok(Item::Entry(entry)) = waiting.recv() {
+            self.append(&entry);
+            let oldest = Instant::now();
+            while oldest.elapsed() < FLUSH_AFTER && self.buffer.len() < BUFFER {
+                match waiting.try_recv() {
+                    Ok(Item::Entry(entry)) => self.append(&entry),
+                    // To be woken for each record would cost its sender more than the record does.
+                    Err(TryRecvError::Empty) => thread::sleep(NAP),
+                    Ok(Item::Stop) | Err(TryRecvError::Disconnected) => return self.flush(),
                 }
-                Err(RecvTimeoutError::Timeout) => self.flush(),
-                Ok(Item::Stop) | Err(RecvTimeoutError::Disconnected) => return self.flush(),
             }
+            self.flush();
         }
+        self.flush();
     }
 
     fn append(&mut self, entry: &Entry) {

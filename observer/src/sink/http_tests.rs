@@ -101,19 +101,32 @@ async fn garbage_closes_the_connection_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn connections_are_bounded() {
+async fn of_too_many_connections_the_one_that_idles_longest_makes_room_and_is_counted() {
     let running = start().await;
     let mut open = Vec::new();
     for _ in 0..MAX_HTTP_CONNECTIONS {
         open.push(TcpStream::connect(running.address).await.unwrap());
     }
     // The server takes connections in order: this one comes after all of those.
-    let mut one_more = TcpStream::connect(running.address).await.unwrap();
-    let closed = tokio::time::timeout(Duration::from_secs(2), one_more.read(&mut [0; 16])).await;
-    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
-    drop(open);
-    tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(get(running.address, "/healthz", "").await.starts_with("HTTP/1.1 200"));
+    let closed = tokio::time::timeout(Duration::from_secs(2), open[0].read(&mut [0; 16])).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+    let stays = tokio::time::timeout(Duration::from_millis(100), open[1].read(&mut [0; 16])).await;
+    assert!(stays.is_err(), "{stays:?}");
+    let text = running.shown.metrics.prometheus_text();
+    assert!(
+        text.contains("observer_refused_clients_total{server=\"http\",reason=\"too-many\"} 1\n"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused_and_counted() {
+    let running = start().await;
+    let answer = get(running.address, "/healthz", &format!("x-long: {}\r\n", "a".repeat(MAX_HEAD))).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let text = running.shown.metrics.prometheus_text();
+    assert!(text.contains("server=\"http\",reason=\"too-large\"} 1\n"), "{text}");
 }
 
 #[tokio::test]

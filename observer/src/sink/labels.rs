@@ -144,6 +144,12 @@ label!(KindLabels, kind);
 label!(ResourceLabels, resource);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RefusalLabels {
+    pub server: &'static str,
+    pub reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ProbeLabels {
     pub hook: &'static str,
     pub mode: &'static str,

@@ -15,9 +15,11 @@ use super::edge_metrics::{Budget, EdgeMetrics, EdgeTable, Still};
 use super::exempted::Exempted;
 use super::families::{Metric, USERSPACE_STAGES, register};
 use super::labels::{
-    BuildLabels, KindLabels, OVERFLOW, ProbeLabels, ReasonLabels, ResourceLabels, StageLabels, StateLabels,
+    BuildLabels, KindLabels, OVERFLOW, ProbeLabels, ReasonLabels, RefusalLabels, ResourceLabels, StageLabels,
+    StateLabels,
 };
 use super::posture_metrics::PostureMetrics;
+use super::refusal::{Refusal, Server};
 use super::text;
 use crate::model::{
     AuthenticationStatus, DeclarationStatus, EdgeKey, EncryptionStatus, FindingKind, PostureRow, Timestamp,
@@ -60,6 +62,7 @@ pub struct Metrics {
     watch_up: Family<ResourceLabels, Gauge>,
     malformed: Family<KindLabels, Counter>,
     posture: PostureMetrics,
+    refused_clients: Family<RefusalLabels, Counter>,
     config_successful: Gauge,
     config_success: Gauge<f64, AtomicU64>,
 }
@@ -95,6 +98,7 @@ impl Metrics {
             watch_up: Family::default(),
             malformed: Family::default(),
             posture: PostureMetrics::default(),
+            refused_clients: Family::default(),
             config_successful: Gauge::default(),
             config_success: Gauge::default(),
         };
@@ -104,6 +108,9 @@ impl Metrics {
         }
         for (stage, _) in USERSPACE_STAGES {
             metrics.lost(stage, 0);
+        }
+        for labels in Server::ALL.iter().flat_map(|server| Refusal::ALL.map(|why| refusal(*server, why))) {
+            metrics.refused_clients.get_or_create_owned(&labels);
         }
         metrics
     }
@@ -125,6 +132,7 @@ impl Metrics {
         register(registry, Metric::WatchUp, self.watch_up.clone());
         register(registry, Metric::MalformedObjects, self.malformed.clone());
         self.posture.register(registry);
+        register(registry, Metric::RefusedClients, self.refused_clients.clone());
         register(registry, Metric::ConfigReloadSuccessful, self.config_successful.clone());
         register(registry, Metric::ConfigReloadSuccess, self.config_success.clone());
         register(registry, Metric::BuildInfo, build_info);
@@ -190,6 +198,11 @@ impl Metrics {
         drop(totals);
         // A smaller total is a counter that began again.
         self.lost(stage, if total < before { total } else { total - before });
+    }
+
+    /// A client was turned away, or gone on without.
+    pub fn refused_client(&self, server: Server, why: Refusal) {
+        self.refused_clients.get_or_create_owned(&refusal(server, why)).inc();
     }
 
     pub fn truncated(&self, n: u64) {
@@ -269,4 +282,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn gauge(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+const fn refusal(server: Server, why: Refusal) -> RefusalLabels {
+    RefusalLabels { server: server.as_str(), reason: why.as_str() }
 }

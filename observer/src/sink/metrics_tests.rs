@@ -106,6 +106,7 @@ fn the_metrics_are_those_of_the_contract() {
             ("observer_posture_findings", "gauge"),
             ("observer_posture_known", "gauge"),
             ("observer_probe_info", "gauge"),
+            ("observer_refused_clients", "counter"),
             ("observer_requests", "counter"),
             ("observer_series_overflow", "counter"),
             ("observer_truncated_payloads", "counter"),

@@ -19,11 +19,13 @@ mod posture_metrics;
 pub mod query;
 mod rate;
 mod reference;
+mod refusal;
 pub mod serve;
 mod socket;
 mod store;
 pub mod table;
 mod text;
+mod visitors;
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -2,6 +2,13 @@
 
 use crate::model::Timestamp;
 
+/// Whether a terminal does something else with it than to show it: a control character, or one that changes the order of
+/// what is read (Unicode Standard Annex #9, section 2).
+fn misleads(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// How a cell looks on a terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
@@ -90,7 +97,7 @@ impl Table {
         let mut line = String::new();
         for (column, (cell, width)) in row.iter().zip(&self.widths).enumerate() {
             // Names come from the cluster: they must not steer somebody's terminal.
-            let text: String = cell.text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+            let text: String = cell.text.chars().map(|c| if misleads(c) { '?' } else { c }).collect();
             let tint = self.colour && cell.tone != Tone::Plain;
             if tint {
                 line.extend(["\x1b[", cell.tone.sgr(), "m"]);

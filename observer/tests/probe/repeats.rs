@@ -165,3 +165,21 @@ fn a_request_longer_than_the_buffer_is_never_counted() {
     let server = watch.open_of(server_port, client_port).cookie;
     assert!(of(&watch, server).iter().all(|payload| !payload.again));
 }
+
+#[test]
+fn the_slot_of_a_connection_that_nobody_knows_any_more_is_taken_back() {
+    let mut stage = Stage::new("turns(5, A); say(1); hear(); turns(2, A)");
+    stage.count();
+    stage.script.go();
+    let [_] = stage.script.numbers();
+    let server = stage.server;
+    assert_eq!(told(stage.watch.probe.repeats().of(server, Timestamp(1))), Some((5 * A, 5, false)));
+    stage.watch.probe.repeats().retain(|cookie| cookie == server, Timestamp(2));
+    assert!(stage.watch.probe.repeats().of(server, Timestamp(3)).is_some());
+    stage.watch.probe.repeats().retain(|_| false, Timestamp(4));
+    assert_eq!(stage.watch.probe.repeats().of(server, Timestamp(5)), None);
+    // What it says is shipped again.
+    let (_, _, shipped) = stage.end();
+    assert_eq!(shipped.len(), 4);
+    assert!(shipped[0].counted);
+}

@@ -167,6 +167,16 @@ impl Running {
         self.container.runc(&arguments).output().context("runc does not start")
     }
 
+    /// The number of its first process, as the host has it.
+    ///
+    /// # Errors
+    /// runc does not know it.
+    pub fn pid(&self) -> Result<u64> {
+        let state = self.container.runc(&["state", &self.container.id]).output()?;
+        let state: Value = serde_json::from_slice(&state.stdout).context("runc state")?;
+        state["pid"].as_u64().context("runc state: no pid")
+    }
+
     /// As `kubectl logs`: what it wrote to stdout and stderr.
     #[must_use]
     pub fn logs(&self) -> [String; 2] {

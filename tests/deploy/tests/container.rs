@@ -1,6 +1,7 @@
 //! The daemon in a container that has what the chart gives it: capabilities, seccomp profile, namespaces, mounts.
 //! Needs root, and fails without.
 
+use std::fs;
 use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::thread;
@@ -66,6 +67,22 @@ fn doctor(chart: &Rendered, runtime: Runtime) -> Result<Value> {
     report(&container.run(&["doctor", "--output", "json", "--cgroup-root", "/host/sys/fs/cgroup"])?)
 }
 
+/// proc_pid_status(5) of every thread; since Linux 5.19 no capability is needed any more.
+fn has_given_up_everything(pid: u64) -> Result<()> {
+    let mut threads = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = fs::read_to_string(thread?.path().join("status"))?;
+        let is =
+            |line: &str| status.lines().any(|there| there.split_whitespace().eq(line.split_whitespace()));
+        for line in ["CapPrm: 0000000000000000", "CapEff: 0000000000000000", "NoNewPrivs: 1", "Seccomp: 2"] {
+            ensure!(is(line), "not {line}: {status}");
+        }
+        threads += 1;
+    }
+    ensure!(threads > 2, "{threads} threads");
+    Ok(())
+}
+
 #[test]
 fn the_daemon_observes_the_node_with_what_the_chart_gives_it() -> Result<()> {
     let node = SimNode::builder().start()?;
@@ -104,6 +121,7 @@ fn the_daemon_observes_the_node_with_what_the_chart_gives_it() -> Result<()> {
     };
     ensure!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
 
+    has_given_up_everything(daemon.pid()?)?;
     let mut typed = 0;
     for typed_there in documents::commands()? {
         let Some(words) = typed_there.after("kubectl --namespace observer exec daemonset/observer -- ")

@@ -104,6 +104,7 @@ impl Pipeline {
             Event::UdpClose(close) => {
                 let _ = table.close_udp(&close);
             }
+            Event::Repeats(_) => unreachable!("these come from memory, not from the ring"),
         }
         assert!(table.len() <= MOST_FLOWS, "{} flows", table.len());
         self.tick(now);

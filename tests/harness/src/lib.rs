@@ -46,8 +46,10 @@
 //!
 //! Root, cgroup2, `ip` (iproute2) and `nft` (nftables); IPv6 in the kernel. Linux 5.10 or later.
 
+pub mod calls;
 mod cgroup;
 mod claim;
+mod empty;
 mod entropy;
 mod inventory;
 mod link;
@@ -63,6 +65,7 @@ mod subnets;
 mod yaml;
 
 pub use cgroup::Qos;
+pub use empty::EmptyPrograms;
 pub use node::{NodeBuilder, SimNode};
 pub use outside::Outside;
 pub use place::Place;

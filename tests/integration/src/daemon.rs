@@ -41,7 +41,16 @@ pub struct DaemonBuilder {
     arguments: Vec<String>,
     kubeconfig: Option<PathBuf>,
     unready: bool,
+    rewrite: Option<Rewrite>,
+    under: Vec<String>,
+    seccomp: Option<&'static str>,
+    cgroup_root: Option<PathBuf>,
+    patience: Option<Duration>,
+    environment: Vec<(String, String)>,
+    stdout: Option<PathBuf>,
 }
+
+type Rewrite = Box<dyn Fn(&str) -> String>;
 
 /// What tells a program of an API server.
 const API_SERVER_VARIABLES: [&str; 3] = ["KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"];
@@ -61,6 +70,13 @@ impl DaemonBuilder {
         self
     }
 
+    /// Changes what the inventory says of this node.
+    #[must_use]
+    pub fn rewrite(mut self, rewrite: impl Fn(&str) -> String + 'static) -> Self {
+        self.rewrite = Some(Box::new(rewrite));
+        self
+    }
+
     /// Another path for its socket.
     #[must_use]
     pub fn socket(mut self, path: &Path) -> Self {
@@ -75,10 +91,51 @@ impl DaemonBuilder {
         self
     }
 
+    /// Attaches to another directory than the node's own.
+    #[must_use]
+    pub fn cgroup_root(mut self, path: &Path) -> Self {
+        self.cgroup_root = Some(path.to_owned());
+        self
+    }
+
+    /// How long it may take to become ready, and to write a record; for machines slower than any node.
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
     /// Does not wait until it is ready, only until it answers.
     #[must_use]
     pub const fn unready(mut self) -> Self {
         self.unready = true;
+        self
+    }
+
+    /// Starts it through a program that changes its own rights, and then becomes the daemon.
+    #[must_use]
+    pub fn under(mut self, words: &[&str]) -> Self {
+        self.under = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Another `--seccomp` than `kill`, which ends the daemon at the first call that its filter does not know.
+    #[must_use]
+    pub const fn seccomp(mut self, mode: &'static str) -> Self {
+        self.seccomp = Some(mode);
+        self
+    }
+
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Where its stdout goes, instead of what [`Daemon::records`] reads.
+    #[must_use]
+    pub fn stdout(mut self, path: &Path) -> Self {
+        self.stdout = Some(path.to_owned());
         self
     }
 
@@ -97,8 +154,16 @@ impl DaemonBuilder {
         let directory = Directory::new()?;
         let listen = free_address()?;
         let socket = self.socket.unwrap_or_else(|| directory.path().join("observer.sock"));
-        let mut command = Command::new(release_binary()?);
-        command.arg("run");
+        let mut command = match self.under.split_first() {
+            None => Command::new(release_binary()?),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(release_binary()?);
+                command
+            }
+        };
+        command.args(["run", "--seccomp", self.seccomp.unwrap_or("kill")]);
+        command.envs(self.environment).current_dir(directory.path());
         for variable in API_SERVER_VARIABLES {
             command.env_remove(variable);
         }
@@ -107,11 +172,14 @@ impl DaemonBuilder {
                 command.env("KUBECONFIG", path);
             }
             None => {
-                let inventory = node.inventory_yaml() + &self.elsewhere;
+                let of_node = node.inventory_yaml();
+                let of_node = self.rewrite.as_ref().map_or(of_node.clone(), |rewrite| rewrite(&of_node));
+                let inventory = of_node + &self.elsewhere;
                 command.arg("--inventory").arg(directory.write("inventory.yaml", inventory)?);
             }
         }
-        command.arg("--cgroup-root").arg(node.cgroup_root());
+        let root = self.cgroup_root.as_deref().unwrap_or(node.cgroup_root());
+        command.arg("--cgroup-root").arg(root);
         command.args(["--node-name", node.name(), "--listen", &listen.to_string()]);
         command.arg("--socket").arg(&socket);
         for cidr in node.cluster_cidrs().iter().chain(&node.service_cidrs()) {
@@ -122,9 +190,13 @@ impl DaemonBuilder {
         }
         command.args(&self.arguments);
         let output = |name: &str| File::create(directory.path().join(name));
-        command.stdin(Stdio::null()).stdout(output("stdout")?).stderr(output("stderr")?);
+        let stdout = match &self.stdout {
+            None => output("stdout")?,
+            Some(path) => File::options().append(true).create(true).open(path)?,
+        };
+        command.stdin(Stdio::null()).stdout(stdout).stderr(output("stderr")?);
         let child = command.spawn().with_context(|| format!("{command:?}"))?;
-        let mut daemon = Daemon { child, directory, listen, socket };
+        let mut daemon = Daemon { child, directory, listen, socket, patience: self.patience };
         daemon.wait_for_answer(if self.unready { "/healthz" } else { "/readyz" })?;
         Ok(daemon)
     }
@@ -136,6 +208,7 @@ pub struct Daemon {
     directory: Directory,
     listen: SocketAddr,
     socket: PathBuf,
+    patience: Option<Duration>,
 }
 
 impl Daemon {
@@ -170,7 +243,8 @@ impl Daemon {
     }
 
     fn wait_for_answer(&mut self, path: &str) -> Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
+        let patience = self.patience.unwrap_or(READY_WITHIN);
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the daemon ended with {status}:\n{}", self.log());
@@ -179,7 +253,7 @@ impl Daemon {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                bail!("the daemon is not ready after {READY_WITHIN:?}:\n{}", self.log());
+                bail!("the daemon is not ready after {patience:?}:\n{}", self.log());
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -237,7 +311,7 @@ impl Daemon {
     /// # Errors
     /// None came in time; with all that came.
     pub fn wait_for(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        let deadline = Instant::now() + RECORD_WITHIN;
+        let deadline = Instant::now() + self.patience.unwrap_or(RECORD_WITHIN);
         loop {
             let records = self.records()?;
             if let Some(record) = records.iter().find(|record| wanted(record)) {

@@ -57,12 +57,24 @@ impl Needles {
     /// # Errors
     /// The process is gone, or another's.
     pub fn find_in_process(&self, pid: u32) -> Result<Vec<String>> {
+        self.find_in(pid, |mode, _| mode.starts_with("rw") && mode.ends_with('p'))
+    }
+
+    /// As [`Self::find_in_process`], in what it shares with the kernel: the ring.
+    ///
+    /// # Errors
+    /// The process is gone, or another's.
+    pub fn find_in_ring(&self, pid: u32) -> Result<Vec<String>> {
+        self.find_in(pid, |mode, name| mode.ends_with('s') && name.contains("bpf"))
+    }
+
+    fn find_in(&self, pid: u32, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<String>> {
         let memory = File::open(format!("/proc/{pid}/mem"))?;
         let mut found = Vec::new();
         for line in fs::read_to_string(format!("/proc/{pid}/maps"))?.lines() {
             let mut fields = line.split_whitespace();
             let (range, mode) = (fields.next().context("range")?, fields.next().context("mode")?);
-            if !mode.starts_with("rw") || !mode.ends_with('p') {
+            if !wanted(mode, line.split_whitespace().nth(5).unwrap_or_default()) {
                 continue;
             }
             let (start, end) = range.split_once('-').context("range")?;

@@ -115,6 +115,7 @@ fn bad_input_is_one_line_that_names_its_cause_and_the_way_out() -> Result<()> {
         (&["nonsense"], 2, &["'nonsense'", "--help"]),
         (&["run", "--listen", "nowhere"], 2, &["--listen <ADDRESS:PORT>", "'nowhere'", "--help"]),
         (&["run", "--output", "loud"], 2, &["--output <FORMAT>", "'loud'", "json, text, none"]),
+        (&["run", "--seccomp", "loud"], 2, &["--seccomp <MODE>", "'loud'", "refuse, kill, allow"]),
         (&["run", "--cluster-cidr", "10.0.0.0/99"], 2, &["--cluster-cidr <CIDR>", "10.0.0.0/99", "--help"]),
         (&["run", "--inventory"], 2, &["--inventory <FILE|DIR>", "--help"]),
         (&["run", "--issuer", "https://a.test"], 2, &["1 times --issuer", "0 times --jwks", "--jwks FILE"]),
@@ -326,6 +327,31 @@ fn a_daemon_answers_its_own_user_alone() -> Result<()> {
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&binary);
     command.arg("flows").arg("--socket").arg(daemon.directory().join("observer.sock"));
     complains(&mut command, 1, &["no permission", "observer.sock", "run this as root"])
+}
+
+#[test]
+fn a_kubeconfig_whose_credentials_come_from_a_program_names_what_is_in_its_way() -> Result<()> {
+    let directory = Directory::new()?;
+    let credential = r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "x"}}"#;
+    let credential = directory.write("credential.json", credential)?;
+    let kubeconfig = format!(
+        "
+apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{{name: c, context: {{cluster: c, user: u}}}}]
+clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:1'}}}}]
+users:
+- name: u
+  user:
+    exec: {{apiVersion: client.authentication.k8s.io/v1, command: cat, args: ['{}'], interactiveMode: Never}}
+",
+        credential.display()
+    );
+    let mut command = Command::new(release_binary()?);
+    command.arg("run").env("KUBECONFIG", directory.write("kubeconfig", kubeconfig)?);
+    command.args(["--listen", "127.0.0.1:0", "--socket"]).arg(directory.path().join("s.sock"));
+    complains(&mut command, 1, &["KUBECONFIG", "program", "--seccomp allow"])
 }
 
 #[test]

@@ -17,7 +17,7 @@ const BINARY: &str = "target/release/observer ";
 /// Programs of a node that pages ask about its kernel.
 const OF_THE_NODE: [&str; 6] = ["bpftool", "grep", "ls", "stat", "sysctl", "uname"];
 /// Takes long, or writes into the repository: `xtask` tests that it takes the arguments.
-const NOT_IN_CI: [&str; 5] = ["bench", "docs", "fuzz", "manifest", "ui"];
+const NOT_IN_CI: [&str; 7] = ["bench", "docs", "fuzz", "manifest", "reliability", "soak", "ui"];
 
 fn of_observer(typed: &Typed) -> Option<String> {
     typed.command.strip_prefix(BINARY).map(|rest| rest.trim().to_owned())

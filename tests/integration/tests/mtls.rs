@@ -194,7 +194,12 @@ fn a_handshake_that_either_side_refuses_is_unknown() -> Result<()> {
 #[test]
 fn a_connection_is_told_when_its_handshake_is_done_not_when_it_ends() -> Result<()> {
     let scene = Scene::new()?;
-    let _server = s_server(&scene.server, PORT, &scene.certificate, &[])?;
+    // Without anything on its standard input s_server hangs up at once.
+    let listen = format!("sleep 60 | openssl s_server -quiet -accept 0.0.0.0:{PORT} \"$@\"");
+    let mut line = ["sh", "-c", &listen, "sh"].map(str::to_owned).to_vec();
+    line.extend(scene.certificate.arguments());
+    let _server = servers::start(&scene.server, &line)?;
+    scene.server.wait_listening(PORT)?;
     let to = authority(scene.server.ip4, PORT);
     for version in ["-tls1_2", "-tls1_3"] {
         let talk = format!("sleep 60 | openssl s_client -quiet {version} -connect {to}");

@@ -32,6 +32,32 @@ async function filled(address, look, options = {}) {
   });
 }
 
+/**
+ * Whether a line in the colour of a verdict passes within a few pixels of a place on the map.
+ * @param {Page} page
+ * @param {string} word the last of the verdict's words
+ * @param {number} x
+ * @param {number} y
+ */
+function isDrawn(page, word, x, y) {
+  const verdict = { finding: "finding", seen: "unseen" }[word] ?? word;
+  return page.evaluate(
+    async ({ verdict, x, y }) => {
+      // What the pointer is at is drawn in its full colour in the next frame.
+      await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+      const colour = getComputedStyle(document.documentElement).getPropertyValue(`--${verdict}`).trim();
+      const wanted = [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16));
+      const map = /** @type {HTMLCanvasElement} */ (document.getElementById("map"));
+      const around = map.getContext("2d")?.getImageData(x - 12, y - 12, 24, 24).data ?? [];
+      for (let at = 0; at < around.length; at += 4) {
+        if (wanted.every((one, channel) => Math.abs(one - (around[at + channel] ?? 0)) < 8)) return true;
+      }
+      return false;
+    },
+    { verdict, x, y },
+  );
+}
+
 /** `none 3, verified 9` of the counts of an answer. */
 function counts(/** @type {Record<string, number>} */ all, /** @type {string[]} */ ...words) {
   return words.filter((word) => (all[word] ?? 0) > 0).map((word) => `${word} ${all[word]}`).join(", ") || "-";
@@ -170,17 +196,23 @@ await ui(SOCKET, async (address) => {
       assert.ok(box);
       const tip = page.locator("#tip");
       const opened = new Set();
+      const all = await rows(page);
       for (let step = 0; step < 200 && opened.size < 3; step += 1) {
         const [x, y] = [box.x + ((step * 37) % 100) * 0.01 * box.width, box.y + ((step * 61) % 100) * 0.008 * box.height];
         await page.mouse.move(x, y);
         const text = (await tip.textContent()) ?? "";
         if (!text.includes(" → ")) continue;
+        const [client, , server, port] = text.split(" ");
+        const row = all.find((row) => row[0] === client && row[1] === server && `:${row[2]?.split("/")[0]}` === port) ?? [];
+        assert.ok(await isDrawn(page, row[3]?.split(" ").at(-1) ?? "", x - box.x, y - box.y), `${text} is not drawn there`);
         await page.mouse.click(x, y);
         const heading = await page.locator("#facts h2").innerText();
         assert.equal(heading.replace(/, port ([^/]*).*/, " :$1"), text.split(" ").slice(0, 4).join(" "));
         opened.add(heading);
         await page.keyboard.press("Escape");
         assert.ok(await page.locator("#facts").isHidden());
+        // The map has its whole width again, and fits itself into it.
+        await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 200)));
       }
       assert.ok(opened.size >= 3, `${opened.size} lines were found`);
     });

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::cast::{Call, actors};
 use super::daemon::free_address;
-use super::scratch::Scratch;
+use crate::scratch::Scratch;
 use crate::{process, workspace};
 
 const RULES: &str = "deploy/prometheus";

@@ -13,10 +13,10 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::cast::{GRAPH, ISSUER};
-use super::scratch::Scratch;
 use super::stage::Stage;
 use super::tokens::Key;
 use crate::process;
+use crate::scratch::Scratch;
 
 /// It promises to observe two seconds after its start; a busy machine gets more.
 const READY_DEADLINE: Duration = Duration::from_secs(15);

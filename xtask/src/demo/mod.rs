@@ -7,7 +7,6 @@ mod daemon;
 mod explain;
 mod layout;
 mod record;
-mod scratch;
 mod screen;
 mod stage;
 mod tokens;
@@ -32,11 +31,11 @@ use self::cast::{Call, KINDS};
 use self::check::Verdict;
 use self::daemon::Daemon;
 use self::record::Seen;
-use self::scratch::Scratch;
 use self::screen::{Paint, Piece, Screen};
 use self::stage::Stage;
 use self::tokens::Key;
 use self::traffic::Traffic;
+use crate::scratch::Scratch;
 use crate::setup::{self, Purpose};
 use crate::{process, root, workspace};
 
@@ -127,7 +126,7 @@ fn give(arguments: &Arguments, records: Option<File>) -> Result<()> {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("handle signals")?;
     }
     let observer = workspace::release_observer()?;
-    let scratch = Scratch::new()?;
+    let scratch = Scratch::new("demo")?;
     eprintln!("setting the stage: a node with {} pods, a token issuer, a shop", cast::actors().count());
     let stage = Stage::set(&scratch)?;
     let issuer = Key::new(scratch.path(), "issuer")?;

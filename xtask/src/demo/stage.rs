@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 use observer_harness::{Pod, Process, Service, SimNode};
 
 use super::cast::{Actor, Server, actors};
-use super::scratch::{Scratch, utf8};
 use super::tokens::openssl;
 use crate::process;
+use crate::scratch::{Scratch, utf8};
 
 /// Answers every request and keeps the connection open. No name is looked up, as `http.server` would do.
 const PYTHON: &str = "

@@ -9,9 +9,9 @@ use anyhow::{Context, Result, bail};
 use observer_harness::Pod;
 
 use super::cast::{CALLS, Call, Credential, ISSUER};
-use super::scratch::{Scratch, utf8};
 use super::stage::{Stage, TLS_NAME, certificate};
 use super::tokens::{self, Key, Life, Subject};
+use crate::scratch::{Scratch, utf8};
 
 /// Between two calls, so that a person can follow them.
 const PAUSE: Duration = Duration::from_millis(150);

@@ -5,6 +5,7 @@ mod cargo_fuzz;
 mod ebpf;
 mod go;
 mod go_module;
+mod gungraun;
 mod helm;
 mod istio;
 mod linker;
@@ -27,16 +28,20 @@ pub struct Arguments {
     purpose: Purpose,
 }
 
-/// What a machine is set up for. `Test`, `Demo` and `Fuzz` include `Build`; `Alerts` is `Demo` with Prometheus; `Chart` is helm alone; `Page` is what the page of `observer ui` is made with;
-/// `All` is what
-/// `cargo xtask ci` needs.
+/// What a machine is set up for. `Test`, `Demo`, `Fuzz`, `Bench` and `Instructions` include `Build`; `Alerts` is `Demo` with Prometheus; `Vm` is what `vm-test` needs;
+/// `Chart` is helm alone; `Page` is what the page of `observer ui` is made with; `All` is what `cargo xtask ci` needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Purpose {
     Build,
     Test,
+    Vm,
     Demo,
     Alerts,
     Fuzz,
+    /// Build, and what makes load
+    Bench,
+    /// Build, and what counts instructions
+    Instructions,
     Chart,
     Page,
     All,
@@ -122,6 +127,9 @@ fn steps(purpose: Purpose) -> Result<Vec<Box<dyn Step>>> {
     }
     if purpose == Purpose::Fuzz {
         steps.push(Box::new(cargo_fuzz::CargoFuzz));
+    }
+    if purpose == Purpose::Instructions {
+        steps.push(Box::new(gungraun::Gungraun::read()?));
     }
     Ok(steps)
 }

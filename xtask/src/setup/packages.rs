@@ -14,6 +14,24 @@ pub const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 /// rustc 1.96 with a compiled `core` for eBPF, and its LLVM with the C++ compiler to link against it.
 const TOOLCHAIN: [&str; 5] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "g++"];
 
+/// What `cargo xtask bench node` starts.
+const BENCH: [(&str, &str); 11] = [
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("nginx", "nginx-light"),
+    ("openssl", "openssl"),
+    ("python3", "python3"),
+    ("wrk", "wrk"),
+    ("h2load", "nghttp2-client"),
+    ("iperf3", "iperf3"),
+    ("sockperf", "sockperf"),
+    ("tcpdump", "tcpdump"),
+    ("tshark", "tshark"),
+];
+
+/// What `cargo xtask bench instructions` runs under.
+const INSTRUCTIONS: [(&str, &str); 1] = [("valgrind", "valgrind")];
+
 /// A program that tests or demo run, the package that brings it, and whether the demo needs it too.
 struct Tool {
     command: &'static str,
@@ -25,7 +43,7 @@ const fn tool(command: &'static str, package: &'static str, demo: bool) -> Tool 
     Tool { command, package, demo }
 }
 
-const TOOLS: [Tool; 34] = [
+const TOOLS: [Tool; 38] = [
     tool("ip", "iproute2", true),
     tool("nft", "nftables", true),
     tool("nginx", "nginx-light", true),
@@ -60,6 +78,24 @@ const TOOLS: [Tool; 34] = [
     tool("node", "nodejs", false),
     tool("npm", "npm", false),
     tool("chromium", "chromium", false),
+    tool("faketime", "faketime", false),
+    tool("qemu-system-x86_64", "qemu-system-x86", false),
+    tool("busybox", "busybox-static", false),
+    tool("xz", "xz-utils", false),
+];
+
+/// What virtual machines are made of, and the programs that run in them.
+const OF_MACHINES: [&str; 10] = [
+    "iproute2",
+    "nftables",
+    "curl",
+    "openssl",
+    "nghttp2-client",
+    "nghttp2-server",
+    "binutils",
+    "qemu-system-x86",
+    "busybox-static",
+    "xz-utils",
 ];
 
 /// Python modules that tests import: Debian's own Python has to find them, whatever other there is.
@@ -76,7 +112,8 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 pub struct Packages {
     toolchain: Vec<&'static str>,
-    tools: Vec<&'static Tool>,
+    /// The command and its package.
+    tools: Vec<(&'static str, &'static str)>,
     modules: &'static [(&'static str, &'static str)],
 }
 
@@ -87,26 +124,34 @@ impl Packages {
             Toolchain::Own(_) | Toolchain::Nightly(_) => Vec::new(),
         };
         let wanted = |tool: &&Tool| match purpose {
-            Purpose::Build | Purpose::Chart | Purpose::Fuzz | Purpose::Page => false,
+            Purpose::Build
+            | Purpose::Chart
+            | Purpose::Page
+            | Purpose::Fuzz
+            | Purpose::Bench
+            | Purpose::Instructions => false,
             Purpose::Demo => tool.demo,
             Purpose::Alerts => tool.demo || tool.package == "prometheus",
+            Purpose::Vm => OF_MACHINES.contains(&tool.package),
             Purpose::Test | Purpose::All => true,
         };
         let modules: &[_] = match purpose {
-            Purpose::Build
-            | Purpose::Demo
-            | Purpose::Alerts
-            | Purpose::Fuzz
-            | Purpose::Chart
-            | Purpose::Page => &[],
             Purpose::Test | Purpose::All => &MODULES,
+            _ => &[],
         };
-        Self { toolchain, tools: TOOLS.iter().filter(wanted).collect(), modules }
+        let tools = TOOLS.iter().filter(wanted).map(|tool| (tool.command, tool.package));
+        let bench = match purpose {
+            Purpose::Bench => &BENCH[..],
+            Purpose::Instructions => &INSTRUCTIONS[..],
+            _ => &[],
+        };
+        Self { toolchain, tools: tools.chain(bench.iter().copied()).collect(), modules }
     }
 
     /// What bundles the page of `observer ui`.
     pub fn of_page() -> Self {
-        let tools = TOOLS.iter().filter(|tool| ["node", "npm"].contains(&tool.command)).collect();
+        let tools = TOOLS.iter().map(|tool| (tool.command, tool.package));
+        let tools = tools.filter(|(command, _)| ["node", "npm"].contains(command)).collect();
         Self { toolchain: Vec::new(), tools, modules: &[] }
     }
 
@@ -123,7 +168,10 @@ impl Packages {
             missing.extend(self.toolchain.iter().filter(|package| !is_installed(&answer, package)));
         }
         missing.extend(
-            self.tools.iter().filter(|tool| process::find(tool.command).is_none()).map(|tool| tool.package),
+            self.tools
+                .iter()
+                .filter(|(command, _)| process::find(command).is_none())
+                .map(|(_, package)| *package),
         );
         let modules = self.modules.iter().filter(|(name, _)| !Path::new(PYTHON_MODULES).join(name).is_dir());
         missing.extend(modules.map(|(_, package)| package));
@@ -206,7 +254,7 @@ mod tests {
     fn the_demo_needs_no_test_tools_and_a_build_needs_no_programs_to_observe() {
         let names = |purpose| -> Vec<_> {
             let packages = Packages::of(&Toolchain::Nightly("/n".into()), purpose);
-            let tools = packages.tools.iter().map(|tool| tool.package);
+            let tools = packages.tools.iter().map(|(_, package)| *package);
             tools.chain(packages.modules.iter().map(|(_, package)| *package)).collect()
         };
         assert!(names(Purpose::Build).is_empty());

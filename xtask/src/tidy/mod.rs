@@ -5,6 +5,7 @@ mod commands;
 mod links;
 mod modules;
 mod names;
+mod reliability;
 mod rust;
 mod size;
 mod tree;
@@ -72,5 +73,6 @@ fn check(tree: &Tree, commands: &[String]) -> Vec<Problem> {
     problems.extend(commands::check(tree, commands));
     problems.extend(cargo_config::check(tree));
     problems.extend(links::check(tree));
+    problems.extend(reliability::check(tree));
     problems
 }

@@ -28,6 +28,11 @@ pub const REASONS: &[Meaning] = &[
     why(PRINCIPAL, "pod-not-known", "A pod's cgroup of this node, but its object has not come."),
     why(
         PRINCIPAL,
+        "cgroup-not-found",
+        "The node's address, but the socket's cgroup came and went unseen or cannot be read: the node's own or a hostNetwork pod's.",
+    ),
+    why(
+        PRINCIPAL,
         "service-address",
         "The address is a Service's, and no server answered that would tell which pod was meant.",
     ),
@@ -40,6 +45,11 @@ pub const REASONS: &[Meaning] = &[
         PRINCIPAL,
         "cluster-cidr-unknown",
         "A private address, and no range of the cluster is known for its family: give --cluster-cidr.",
+    ),
+    why(
+        PRINCIPAL,
+        "sender-unseen",
+        "Datagrams came under the address of a pod of this node, and none of its sockets was seen sending them: anybody can write another's address.",
     ),
     why(PRINCIPAL, "loopback-address", "An address of the loopback interface: nobody's in particular."),
     why(PRINCIPAL, "link-local-address", "A link-local address: nobody's in particular."),
@@ -54,6 +64,11 @@ pub const REASONS: &[Meaning] = &[
         ENCRYPTION,
         "first-bytes-lost",
         "The first bytes were not captured; what came after them does not tell.",
+    ),
+    why(
+        ENCRYPTION,
+        "buffers-full",
+        "The halves of messages of all flows took 64 MiB together; what this one had begun to say was given up.",
     ),
     why(ENCRYPTION, "no-data", "Nobody has sent anything."),
     why(ENCRYPTION, "no-client-data", "Only the server has spoken."),

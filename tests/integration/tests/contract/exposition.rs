@@ -100,6 +100,7 @@ pub const FAMILIES: &[(&str, &str, &[&str], bool, bool)] = &[
     // Only where something is weak.
     ("observer_posture_findings", "gauge", &["kind", "namespace", "service_account"], false, false),
     ("observer_posture_known", "gauge", &["kind"], false, true),
+    ("observer_refused_clients_total", "counter", &["server", "reason"], false, true),
     ("observer_config_last_reload_successful", "gauge", &[], false, true),
     ("observer_config_last_reload_success_timestamp_seconds", "gauge", &[], false, true),
     ("observer_build_info", "gauge", &["version", "revision"], false, true),

@@ -76,27 +76,83 @@ pub const fn most(encoded: usize) -> usize {
     encoded * 8 / 5
 }
 
+/// Of each byte: the symbol whose code it starts with and the code's length, if that is at most 8 bits. Nearly all that
+/// is sent consists of these.
+static SHORT: [(u8, u8); 256] = short();
+
+const fn short() -> [(u8, u8); 256] {
+    let code = code();
+    let mut made = [(0, 0); 256];
+    let mut byte = 0;
+    while byte < made.len() {
+        let mut length = 1;
+        while length <= 8 {
+            let index = (byte as u32 >> (8 - length)).wrapping_sub(code.first[length]);
+            if index < code.count[length] {
+                made[byte] = (code.symbols[code.start[length] as usize + index as usize] as u8, length as u8);
+                break;
+            }
+            length += 1;
+        }
+        byte += 1;
+    }
+    made
+}
+
+/// The symbol with this code.
+fn symbol(code: u32, length: usize) -> Option<u16> {
+    let index = code.wrapping_sub(CODE.first[length]);
+    (index < CODE.count[length]).then(|| CODE.symbols[usize::from(CODE.start[length]) + index as usize])
+}
+
 /// Decodes into `target`, which the caller gave room for [`most`] bytes, so that it never moves.
 pub fn decode(encoded: &[u8], target: &mut Vec<u8>) -> Result<(), Fault> {
-    let (mut code, mut length) = (0u32, 0usize);
+    // The lowest `have` bits are still to be decoded.
+    let (mut bits, mut have) = (0u64, 0usize);
     for &byte in encoded {
-        for bit in (0..8).rev() {
-            code = code << 1 | u32::from(byte >> bit & 1);
-            length += 1;
-            let index = code.wrapping_sub(CODE.first[length]);
-            if index < CODE.count[length] {
-                let symbol = CODE.symbols[usize::from(CODE.start[length]) + index as usize];
-                if symbol == END {
-                    return Err(Fault::Huffman);
-                }
-                target.push(symbol as u8);
-                (code, length) = (0, 0);
-            } else if length == LONGEST {
-                return Err(Fault::Huffman);
+        bits = bits << 8 | u64::from(byte);
+        have += 8;
+        while have >= 8 {
+            let (known, length) = SHORT[usize::from((bits >> (have - 8)) as u8)];
+            if length > 0 {
+                target.push(known);
+                have -= usize::from(length);
+                continue;
             }
+            let Some((long, length)) = long(bits, have)? else { break };
+            target.push(long);
+            have -= length;
         }
     }
-    // What fills the last byte is the start of the code for the end: ones, fewer than eight.
+    finish(bits, have, target)
+}
+
+/// The symbol of a code of more than 8 bits, and that number; `None` if its end is still to come.
+fn long(bits: u64, have: usize) -> Result<Option<(u8, usize)>, Fault> {
+    for length in 9..=LONGEST.min(have) {
+        let code = (bits >> (have - length)) & ((1 << length) - 1);
+        if let Some(found) = symbol(code as u32, length) {
+            return if found == END { Err(Fault::Huffman) } else { Ok(Some((found as u8, length))) };
+        }
+    }
+    if have >= LONGEST { Err(Fault::Huffman) } else { Ok(None) }
+}
+
+/// What is left at the end: a few symbols, and what fills the last byte.
+fn finish(bits: u64, have: usize, target: &mut Vec<u8>) -> Result<(), Fault> {
+    let (mut code, mut length) = (0u32, 0usize);
+    for bit in (0..have).rev() {
+        code = code << 1 | (bits >> bit & 1) as u32;
+        length += 1;
+        if let Some(found) = symbol(code, length) {
+            if found == END {
+                return Err(Fault::Huffman);
+            }
+            target.push(found as u8);
+            (code, length) = (0, 0);
+        }
+    }
+    // The start of the code for the end: ones, fewer than eight.
     if length > 7 || code != (1 << length) - 1 {
         return Err(Fault::Huffman);
     }

@@ -7,24 +7,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// The process's id follows.
-const PREFIX: &str = "observer-demo-";
-
 /// The directory. Nobody but its owner can look into it.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes it, and removes what killed demos have left.
+    /// Makes it for `what`, such as `demo`, and removes what killed ones have left.
     ///
     /// # Errors
     /// If it cannot be made, or is there already and so may be somebody else's.
-    pub fn new() -> Result<Self> {
-        Self::new_in(&std::env::temp_dir())
+    pub fn new(what: &str) -> Result<Self> {
+        Self::new_in(&std::env::temp_dir(), what)
     }
 
-    fn new_in(parent: &Path) -> Result<Self> {
-        sweep(parent);
-        let path = parent.join(format!("{PREFIX}{}", std::process::id()));
+    fn new_in(parent: &Path, what: &str) -> Result<Self> {
+        let prefix = prefix(what);
+        sweep(parent, &prefix);
+        let path = parent.join(format!("{prefix}{}", std::process::id()));
         let made = fs::DirBuilder::new().mode(0o700).create(&path);
         made.with_context(|| format!("create {}", path.display()))?;
         Ok(Self(path))
@@ -52,12 +50,17 @@ impl Scratch {
     }
 }
 
+/// The process's id follows.
+fn prefix(what: &str) -> String {
+    format!("observer-{what}-")
+}
+
 /// Removes this user's directories of processes that are gone. One that cannot be removed is left alone.
-fn sweep(parent: &Path) {
+fn sweep(parent: &Path, prefix: &str) {
     let own = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok()) else {
+        let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(prefix)?.parse::<u32>().ok()) else {
             continue;
         };
         // Of the entry itself, not of what a link leads to.
@@ -95,7 +98,7 @@ mod tests {
     #[test]
     fn it_is_its_owners_alone_and_goes_with_its_handle() {
         let parent = tempdir::Dir::new();
-        let scratch = Scratch::new_in(parent.path()).unwrap();
+        let scratch = Scratch::new_in(parent.path(), "demo").unwrap();
         let file = scratch.write("secret", "x").unwrap();
         for path in [scratch.path(), &file] {
             assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o077, 0, "{}", path.display());
@@ -108,14 +111,14 @@ mod tests {
     #[test]
     fn what_a_killed_demo_left_goes_and_a_running_ones_stays() {
         let parent = tempdir::Dir::new();
-        let directory = |pid: u32| parent.path().join(format!("{PREFIX}{pid}"));
+        let directory = |pid: u32| parent.path().join(format!("{}{pid}", prefix("demo")));
         // Linux gives no process an id above 2^22 (proc_sys_kernel(5), pid_max); process 1 always runs.
         let (dead, alive) = (directory(4_194_305), directory(1));
         for path in [&dead, &alive, &directory(std::process::id())] {
             fs::create_dir(path).unwrap();
             fs::write(path.join("curl-1"), "x").unwrap();
         }
-        let scratch = Scratch::new_in(parent.path()).unwrap();
+        let scratch = Scratch::new_in(parent.path(), "demo").unwrap();
         assert!(!dead.exists() && alive.exists());
         assert!(!scratch.file("curl-1").exists());
     }
