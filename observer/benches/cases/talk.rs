@@ -90,7 +90,7 @@ pub fn http2() -> Case {
     flow.say(false, b"\x00\x00\x00\x04\x00\x00\x00\x00\x00");
     // GET, http, /; the authority and the program's name, which the table keeps.
     flow.exchange(
-        &headers(1, b"\x82\x86\x84\x41\x0f10.200.0.3:8081/\x7a\x06h2load"),
+        &headers(1, b"\x82\x86\x84\x41\x0f10.200.0.3:8081\x7a\x06h2load"),
         &headers(1, b"\x88\x76\x05nginx"),
     );
     let mut stream = 1;
