@@ -13,7 +13,7 @@ pub const NAMES: [&str; 8] = [
     "http1_request",
     "http1_request_with_token",
     "http2_request",
-    "tls_client_hello",
+    "tls_handshake",
     "token_seen_before",
     "token_new_rs256",
     "token_new_es256",
@@ -28,7 +28,7 @@ pub fn ready(name: &str) -> Case {
             talk::http1(&format!("Authorization: Bearer {}\r\n", token::of("RS256")))
         }
         "http2_request" => talk::http2(),
-        "tls_client_hello" => talk::client_hello(),
+        "tls_handshake" => talk::handshake(),
         "token_seen_before" => token::seen_before(),
         "token_new_rs256" => token::new("RS256"),
         "token_new_es256" => token::new("ES256"),

@@ -25,7 +25,20 @@ pub enum Load {
     Many,
     /// UDP, one answer for each datagram: sockperf
     Udp,
+    /// HTTP/1 over 16 kept connections, each request with a path of its own and a credential as long as a token: wrk
+    Differing,
 }
+
+/// For wrk: no request says what the last one said.
+const DIFFERING: &str = "
+local count = 0
+request = function()
+    count = count + 1
+    return wrk.format('GET', '/items/' .. count)
+end
+";
+/// As many as a ServiceAccount's token has.
+const CREDENTIAL_BYTES: usize = 1_000;
 
 /// Connections of the loads that keep them.
 const KEPT: u32 = 16;
@@ -34,8 +47,16 @@ pub const BUSY: u32 = 1_000;
 pub const IDLE: u32 = 10_000;
 
 impl Load {
-    pub const ALL: [Self; 7] =
-        [Self::KeepAlive, Self::Connections, Self::H2c, Self::Tls, Self::Bulk, Self::Many, Self::Udp];
+    pub const ALL: [Self; 8] = [
+        Self::KeepAlive,
+        Self::Connections,
+        Self::H2c,
+        Self::Tls,
+        Self::Bulk,
+        Self::Many,
+        Self::Udp,
+        Self::Differing,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -46,6 +67,7 @@ impl Load {
             Self::Bulk => "e, bulk",
             Self::Many => "f, many connections",
             Self::Udp => "g, UDP",
+            Self::Differing => "h, requests that differ",
         }
     }
 
@@ -61,13 +83,13 @@ impl Load {
 
     /// Whether its units are requests that can be seen, and that nginx counts.
     pub fn has_visible_requests(self) -> bool {
-        matches!(self, Self::KeepAlive | Self::Connections | Self::H2c | Self::Many)
+        matches!(self, Self::KeepAlive | Self::Connections | Self::H2c | Self::Many | Self::Differing)
     }
 
     /// Requests that can be under way when it ends: nginx has seen them or not, and so has the observer.
     pub fn under_way(self) -> u64 {
         match self {
-            Self::KeepAlive | Self::Connections | Self::Tls => KEPT.into(),
+            Self::KeepAlive | Self::Connections | Self::Tls | Self::Differing => KEPT.into(),
             Self::H2c => u64::from(KEPT) * 10,
             Self::Many => BUSY.into(),
             Self::Bulk | Self::Udp => 1,
@@ -93,6 +115,11 @@ impl Load {
             Self::Connections => wrk(KEPT, &url("http", HTTP), &["-H", "Connection: close"]),
             Self::Tls => wrk(KEPT, &url("https", HTTPS), &[]),
             Self::Many => wrk(BUSY, &url("http", HTTP), &[]),
+            Self::Differing => {
+                let script = scratch.write("differing.lua", DIFFERING)?;
+                let credential = format!("Authorization: Bearer {}", "x".repeat(CREDENTIAL_BYTES));
+                wrk(KEPT, &url("http", HTTP), &["-H", &credential, "-s", utf8(&script)?])
+            }
             Self::H2c => {
                 let log = scratch.file("h2load.log");
                 let option = format!("--log-file={}", utf8(&log)?);
