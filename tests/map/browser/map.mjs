@@ -205,7 +205,9 @@ await ui(SOCKET, async (address) => {
         const [client, , server, port] = text.split(" ");
         const row = all.find((row) => row[0] === client && row[1] === server && `:${row[2]?.split("/")[0]}` === port) ?? [];
         // A name may lie over it just there.
-        if (!(await isDrawn(page, row[3]?.split(" ").at(-1) ?? "", x - box.x, y - box.y))) continue;
+        const word = /(plaintext|unauthenticated|unexpected|finding|unknown|fine|seen)$/.exec(row[3] ?? "")?.[1];
+        assert.ok(word, text);
+        if (!(await isDrawn(page, word, x - box.x, y - box.y))) continue;
         await page.mouse.click(x, y);
         const heading = await page.locator("#facts h2").innerText();
         assert.equal(heading.replace(/, port ([^/]*).*/, " :$1"), text.split(" ").slice(0, 4).join(" "));
