@@ -3,7 +3,7 @@
 use core::arch::asm;
 
 use aya_ebpf::bindings::{__sk_buff, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
-use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes};
+use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_skb_load_bytes};
 use observer_common::{
     BURST_CHUNK, Counter, Data, Header, LARGE_CHUNK, MEDIUM_CHUNK, SMALL_CHUNK, TOKEN_CHUNK, Tuple,
 };
@@ -120,13 +120,13 @@ pub fn emit_bytes(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> 
         return false;
     }
     let emitted = if len as usize <= SMALL_ROOM {
-        emit_chunk::<SMALL_ROOM>(skb, about, at, len, waiting)
+        emit_chunk::<SMALL_ROOM, 0>(skb, about, at, len, waiting)
     } else if len as usize <= MEDIUM_ROOM {
-        emit_chunk::<MEDIUM_ROOM>(skb, about, at, len, waiting)
+        emit_chunk::<MEDIUM_ROOM, SMALL_ROOM>(skb, about, at, len, waiting)
     } else if len as usize <= TOKEN_ROOM {
-        emit_chunk::<TOKEN_ROOM>(skb, about, at, len, waiting)
+        emit_chunk::<TOKEN_ROOM, MEDIUM_ROOM>(skb, about, at, len, waiting)
     } else {
-        emit_chunk::<LARGE_ROOM>(skb, about, at, len, waiting)
+        emit_chunk::<LARGE_ROOM, TOKEN_ROOM>(skb, about, at, len, waiting)
     };
     if !emitted {
         count(Counter::LostPayloads);
@@ -144,7 +144,7 @@ pub fn emit_burst(skb: *mut __sk_buff, about: &About<'_>, at: u32, len: u32) -> 
     if !has_room(waiting, about.first) {
         return false;
     }
-    let emitted = emit_chunk::<BURST_ROOM>(skb, about, at, len, waiting);
+    let emitted = emit_chunk::<BURST_ROOM, LARGE_ROOM>(skb, about, at, len, waiting);
     if !emitted {
         count(Counter::LostPayloads);
     }
@@ -158,15 +158,16 @@ pub fn emit_full(skb: *mut __sk_buff, about: &About<'_>, at: u32) -> bool {
     if !has_room(waiting, about.first) {
         return false;
     }
-    let emitted = emit_chunk::<LARGE_ROOM>(skb, about, at, LARGE_ROOM as u32, waiting);
+    let emitted = emit_chunk::<LARGE_ROOM, LARGE_ROOM>(skb, about, at, LARGE_ROOM as u32, waiting);
     if !emitted {
         count(Counter::LostPayloads);
     }
     emitted
 }
 
+/// `len` is at least `LEAST`.
 #[inline(always)]
-fn emit_chunk<const ROOM: usize>(
+fn emit_chunk<const ROOM: usize, const LEAST: usize>(
     skb: *mut __sk_buff,
     about: &About<'_>,
     at: u32,
@@ -184,10 +185,10 @@ fn emit_chunk<const ROOM: usize>(
         (*fixed).header.len = len;
         (*fixed).sequence = about.sequence;
         (*fixed).left_out = about.left_out;
-        if let Some(tuple) = about.tuple {
-            (*fixed).tuple = *tuple;
-        }
+        // All of it, for the same reason as in `clear`.
+        (*fixed).tuple = about.tuple.copied().unwrap_or_default();
         let bytes = &raw mut (*chunk).bytes;
+        clear::<ROOM, LEAST>(bytes);
         if bpf_skb_load_bytes(skb.cast(), at, bytes.cast(), len) != 0 {
             entry.discard(u64::from(BPF_RB_NO_WAKEUP));
             count(Counter::UnreadableSegments);
@@ -197,6 +198,20 @@ fn emit_chunk<const ROOM: usize>(
     entry.submit(wake(waiting));
     true
 }
+
+/// What the segment may not fill: an earlier record's bytes, perhaps of a credential, must not outlive the ring's lap.
+#[inline(always)]
+fn clear<const ROOM: usize, const LEAST: usize>(bytes: *mut [u8; ROOM]) {
+    if ROOM > LEAST {
+        unsafe {
+            let rest = bytes.cast::<u8>().add(LEAST);
+            bpf_probe_read_kernel(rest.cast(), (ROOM - LEAST) as u32, (&raw const ZEROS).cast());
+        }
+    }
+}
+
+const _: () = assert!(BURST_ROOM - LARGE_ROOM <= BURST_CHUNK);
+static ZEROS: [u8; BURST_CHUNK] = [0; BURST_CHUNK];
 
 /// `len` within 1..=ROOM, where it lies already: the verifier must see both bounds on the very register that the
 /// helper gets, and the optimiser likes to test another one in its place. "Greater", because 5.10's verifier

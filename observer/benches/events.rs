@@ -8,6 +8,6 @@ fn main() {
 
 #[divan::bench(args = cases::NAMES)]
 fn event(bencher: divan::Bencher<'_, '_>, name: &str) {
-    let mut case = cases::ready(name);
+    let case = cases::ready(name);
     bencher.bench_local(case);
 }

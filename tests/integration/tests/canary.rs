@@ -229,7 +229,8 @@ fn nowhere(needles: &Needles, outputs: &[(&'static str, String)]) -> Result<()> 
 }
 
 #[test]
-fn a_canary_in_every_protocol_is_in_no_output_and_soon_not_in_memory() -> Result<()> {
+fn a_canary_in_every_protocol_is_in_no_output_soon_not_in_memory_and_after_a_lap_not_in_the_ring()
+-> Result<()> {
     let scene = Scene::new()?;
     let mut canaries = Canaries {
         issuer: TokenIssuer::new(ISSUER)?,
@@ -268,28 +269,29 @@ fn a_canary_in_every_protocol_is_in_no_output_and_soon_not_in_memory() -> Result
         ensure!(told(pointer, word), "nothing told has {pointer} {word}");
     }
     nowhere(&canaries.needles, &outputs(&daemon)?)?;
-    // One lap: whatever else passes. A record is reserved in one of three sizes, and the end that it does not use keeps
-    // what was there before: how much is told, not judged.
+    // One lap: whatever else passes.
     let (host, count) = (scene.server.ip4.to_string(), (LAP / 3_000 + 1).to_string());
     scene.client.run_ok(python(LAPS, &[&host, &ANSWER.to_string(), &count]))?;
     thread::sleep(Duration::from_millis(500));
     let in_ring = canaries.needles.find_in_ring(daemon.pid())?;
+    ensure!(in_ring.is_empty(), "{} pieces are in the ring after one lap", in_ring.len());
     nowhere(&canaries.needles, &outputs(&daemon)?)?;
     proven!(
         Secret,
         "a canary through every protocol at TRACE, with records, metrics and socket",
-        "{ways} ways; in no output; not in memory after 2 s; in the ring after one lap: {} pieces, at unused ends of records",
-        in_ring.len()
+        "{ways} ways; in no output; not in memory after 2 s; not in the ring after one lap"
     );
     Ok(())
 }
 
-/// Requests on one connection, each after its answer, and no two alike: those would only be counted.
+/// Requests on one connection, each after its answer, and no two alike: those would only be counted. Slow enough for a
+/// daemon that traces: what comes faster is sampled.
 const LAPS: &str = r#"
-import socket, sys
+import socket, sys, time
 host, port, count = sys.argv[1:]
 s = socket.create_connection((host, int(port)), timeout=20)
 for n in range(int(count)):
+    if n % 50 == 0: time.sleep(0.05)
     s.sendall(b"GET /%d HTTP/1.1\r\nHost: x\r\nX-Filler: %s\r\n\r\n" % (n, b"f" * 3000))
     assert s.recv(1 << 16)
 "#;

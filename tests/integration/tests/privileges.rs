@@ -186,7 +186,8 @@ fn another_user_who_reaches_the_socket_is_refused_in_one_line() -> Result<()> {
         command.args(["--reuid", user, "--regid", user, "--clear-groups"]).arg(&binary);
         command.args(["flows", "--socket"]).arg(&socket).output().context("setpriv")
     };
-    ensure!(ask("0")?.status.success(), "{}", daemon.log());
+    let root = ask("0")?;
+    ensure!(root.status.success(), "{}{}", String::from_utf8_lossy(&root.stderr), daemon.log());
     let refused = ask("65534")?;
     let said = String::from_utf8(refused.stderr)?;
     ensure!(
