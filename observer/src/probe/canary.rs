@@ -22,8 +22,8 @@ use crate::model::{Cookie, Event};
 /// dispatches commands calls [`canary_main`] for it.
 pub const CANARY_COMMAND: &str = "canary";
 
-/// Loopback answers in microseconds, and a process starts in milliseconds.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Loopback answers in microseconds, and a process starts in milliseconds; on a starved machine it may take seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// An ended process leaves its cgroup a moment after it was waited for.
 const CGROUP_BUSY: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(2);
