@@ -104,6 +104,23 @@ impl Two {
     }
 }
 
+impl Two {
+    /// What the page of `kubectl observer ui` is told when it asks for edges.
+    fn edges_of_the_page(&self) -> Result<Vec<Value>> {
+        let mut command = self.command(&self.kubeconfig, &["ui"]);
+        let mut ui = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut address = String::new();
+        BufReader::new(ui.stdout.take().context("stdout")?).read_line(&mut address)?;
+        let (page, token) = address.trim().split_once('#').with_context(|| address.clone())?;
+        let mut ask = Command::new("curl");
+        ask.args(["-sS", "--max-time", "20", "-H", &format!("observer-token: {token}")]);
+        let answer = ask.args(["-d", r#"{"edges":{}}"#, &format!("{page}ask")]).output()?;
+        ui.kill()?;
+        ui.wait()?;
+        items(&answer).with_context(|| format!("{answer:?}"))
+    }
+}
+
 fn items(output: &Output) -> Result<Vec<Value>> {
     let text = std::str::from_utf8(&output.stdout)?;
     text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
@@ -198,6 +215,7 @@ fn the_view_of_two_nodes_has_each_connection_once_and_names_a_node_that_hangs() 
     .map(|((client, server), flows)| ((client.to_owned(), server.to_owned()), flows))
     .into();
     assert_eq!(told, wanted, "{edges:#?}");
+    assert_eq!(two.edges_of_the_page()?, edges, "the page draws what the command tells");
 
     let flows = two.items(&["flows", "--last", "1000", "-o", "json"])?;
     let finals: Vec<&Value> = flows.iter().filter(|record| record["final"] == true).collect();
